@@ -1,0 +1,71 @@
+"""Files that are whole or absent: written beside the target, synced, then renamed."""
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+from guidebench.base.errors import UserError
+
+PARTIAL = ".partial"
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that any reader, and any crash, sees all of it or none.
+
+    Each call has a temporary file of its own in the same folder, so that two writers never
+    share one: a lock is not needed for correctness.
+
+    Raises:
+        UserError: where the file system refuses; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        reason = error.strerror or error
+        msg = f"cannot write {path}: {reason}; name another folder or make room there"
+        raise UserError(msg) from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep_partial(folder: Path) -> int:
+    """Delete what killed writers left in `folder`; returns how many files that were."""
+    left = list(folder.glob(f".*{PARTIAL}"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file, read in pieces, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: object) -> bytes:
+    """JSON with sorted keys, no spaces and no NaN: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -1,0 +1,193 @@
+"""One measured run, as it is stored: versioned, unrounded, strict JSON. Imports no torch.
+
+What was not measured is `None`, and `reasons` says why under the field's name: never NaN.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from guidebench.base import UserError, atomic_write
+
+Better = Literal["lower", "higher", "neither"]
+
+
+class RecordError(UserError):
+    """A stored record that cannot be used; the message names the file and the way out."""
+
+
+class Part(BaseModel):
+    """Base of everything in a record: frozen, no unknown fields, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Display(Part):
+    """How a report shows a metric; the stored value is never rounded or scaled."""
+
+    label: str
+    better: Better
+    percent: bool = False
+
+
+class StatisticsSource(Part):
+    """What a metric was measured against."""
+
+    name: str
+    sha256: str
+    num_images: int | None
+
+
+class FeatureSource(Part):
+    """What turned images into features."""
+
+    name: str
+    weights_sha256: str
+    resize: str | None
+    precision: str
+    tf32: bool
+
+
+class MetricResult(Part):
+    """One metric of one run.
+
+    `value` is the mean of `repeats`; `standard_error` and `interval_95` are over seeds and
+    cover the expectation at this number of images, so they hold the finite-N bias that
+    `noise_floor` shows: the value that a perfect sampler would get on average at this N.
+    """
+
+    value: float
+    standard_error: float
+    interval_95: tuple[float, float]
+    num_images: int
+    noise_floor: float | None
+    noise_floor_standard_error: float | None
+    repeats: tuple[float, ...]
+    display: Display
+    reference: StatisticsSource | None
+    features: FeatureSource | None
+    terms: dict[str, float] = Field(default_factory=dict)
+
+
+class NetworkUse(Part):
+    """A network in its role; `ema` is the power-function EMA length sigma_rel, if any."""
+
+    name: str
+    ema: float | None
+    sha256: str
+    parameters: int
+
+
+class Memory(Part):
+    """Peak bytes; `host` is the largest resident set of one worker process."""
+
+    allocated: int | None
+    reserved: int | None
+    device: int | None
+    host: int | None
+
+
+class Cost(Part):
+    """What the samples cost. Raw repeats are kept in `batch_seconds`."""
+
+    device: str
+    engine: str
+    precision: str
+    batch_size: int
+    ranks: int
+    threads_per_rank: int
+    images_per_second: float | None
+    images_per_second_per_device: float | None
+    network_calls_per_image: dict[str, int]
+    flops_per_image: float | None
+    fraction_of_peak: float | None
+    peak_memory_bytes: Memory
+    energy_joules_per_image: float | None
+    first_call_seconds: float | None
+    batch_seconds: tuple[float, ...]
+    doubts: tuple[str, ...]
+
+
+class CurvePoint(Part):
+    """This row's place on a curve of metric against guidance weight."""
+
+    series: str
+    weight: float
+
+
+class Seeds(Part):
+    """Seeds first, first + 1, ... of each repeat; repeats follow each other."""
+
+    first: int
+    num_per_repeat: int
+    repeats: int
+
+
+class Attachment(Part):
+    """A safetensors file beside the record, with arrays that a report draws or pairs."""
+
+    file: str
+    sha256: str
+
+
+class Record(Part):
+    """What was run, on what, and every number that came out, unrounded.
+
+    `role` is "truth" for the row of real data, "table" for a row of the suite's table and
+    "curve" for a row that only adds points to a curve; `order` is its place in the suite.
+    """
+
+    FORMAT: ClassVar[int] = 1
+
+    suite: str
+    suite_title: str
+    row: str
+    title: str
+    role: Literal["truth", "table", "curve"]
+    order: int
+    curves: tuple[CurvePoint, ...]
+    spec_sha256: str
+    samples_sha256: str
+    scheme: dict[str, Any]
+    networks: dict[str, NetworkUse]
+    sampler: dict[str, Any] | None
+    seeds: Seeds
+    labels: str
+    metrics: dict[str, MetricResult]
+    cost: Cost
+    environment: dict[str, str | int | float | bool | None]
+    reasons: dict[str, str]
+    per_seed: Attachment
+    preview: Attachment | None
+
+    def save(self, path: Path) -> None:
+        """Write as strict JSON, whole or not at all."""
+        fields = {"format": self.FORMAT, **self.model_dump(mode="json")}
+        text = json.dumps(fields, indent=2, allow_nan=False, ensure_ascii=False)
+        atomic_write(path, (text + "\n").encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a record of this format.
+
+        Raises:
+            RecordError: for a file that is cut, not a record, or of another format.
+        """
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            msg = f"{path} is not readable as a record ({error}); run its suite again to remake it"
+            raise RecordError(msg) from error
+        found = fields.pop("format", None) if isinstance(fields, dict) else None
+        if found != cls.FORMAT:
+            msg = f"{path} has record format {found}, this version reads {cls.FORMAT}"
+            raise RecordError(msg)
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(p) for p in first["loc"])
+            msg = f"{path}: {where}: {first['msg']}; run its suite again to remake it"
+            raise RecordError(msg) from error
