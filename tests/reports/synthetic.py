@@ -268,6 +268,8 @@ def write_fractal(
         _write_points(out, suite, row, at_N2, mixture.log_density(at_N2), level, {})
     for weight in weights:
         for series, name, worst in (("CFG", "cfg", 0.9), ("Autoguidance", "autoguidance", 0.1)):
+            if (name, weight) == ("cfg", 4.0):
+                continue
             share = abs(weight - (2.0 if name == "cfg" else 3.0)) / 4
             at_N2 = points["none"] * share * worst + points[name] * (1 - share * worst)
             row = Row(row=f"{name}-w{weight:g}", title=f"{series}, w = {weight:g}", order=10,

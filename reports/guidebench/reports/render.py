@@ -180,10 +180,11 @@ def escape_latex(text: str) -> str:
 
 def html(table: Table) -> str:
     """A table with its caption and notes, without a page around it."""
-    return str(_environment().get_template("table.html.j2").render(table=table))
+    return str(environment().get_template("table.html.j2").render(table=table))
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Templates of this part: every value is escaped, a missing one is an error."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("guidebench.reports"),
         autoescape=True,

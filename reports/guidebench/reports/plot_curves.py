@@ -1,0 +1,107 @@
+"""Each metric against guidance weight, one line for each series."""
+
+from collections import defaultdict
+from typing import Any, NamedTuple, final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from guidebench.reports.groups import Group
+from guidebench.reports.numbers import MINUS
+from guidebench.reports.plot_style import INK, MARKERS, QUIET, SERIES, columns_for
+from guidebench.reports.record import Display, MetricResult
+from guidebench.reports.tables import ARROWS, FLOOR_TITLE
+
+MOST_COLUMNS = 2
+PANEL_INCHES = (4.7, 3.0)
+DASHES = (0, (4, 3))
+
+
+@final
+class Point(NamedTuple):
+    """A metric at one weight; `in_table` rows get a ring."""
+
+    weight: float
+    result: MetricResult
+    in_table: bool
+
+
+def curve_figure(group: Group) -> Figure | None:
+    """One panel for each metric with at least one series of two weights; None without any."""
+    panels = [(name, found) for name in group.displays if (found := _series(group, name))]
+    if not panels:
+        return None
+    columns = columns_for(len(panels), MOST_COLUMNS)
+    rows = -(-len(panels) // columns)
+    size = (PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    names = sorted({series for _, series_of in panels for series in series_of})
+    for axes, (metric, series_of) in zip(grid, panels, strict=False):
+        _panel(axes, group.displays[metric], series_of, names)
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    _legend(figure, names)
+    return figure
+
+
+def _legend(figure: Figure, names: list[str]) -> None:
+    handles = [
+        Line2D([], [], color=_color(names, n), marker=_marker(names, n), markersize=4, label=n)
+        for n in names
+    ]
+    ring: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 8, "mfc": "none", "mec": QUIET}
+    handles += [
+        Line2D([], [], label="row of the table", **ring),
+        Line2D([], [], color=QUIET, linestyle=DASHES, linewidth=1, label=FLOOR_TITLE),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, fontsize=9)
+
+
+def _series(group: Group, metric: str) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = defaultdict(list)
+    for row in group.rows:
+        result = row.record.metrics.get(metric)
+        for place in row.record.curves if result else ():
+            assert result is not None
+            found[place.series].append(Point(place.weight, result, row.record.role == "table"))
+    return {name: sorted(p, key=lambda q: q.weight) for name, p in found.items() if len(p) > 1}
+
+
+def _panel(
+    axes: Axes, display: Display, series_of: dict[str, list[Point]], names: list[str]
+) -> None:
+    scale = 100.0 if display.percent else 1.0
+    for name, points in series_of.items():
+        color, marker = _color(names, name), _marker(names, name)
+        weights = [p.weight for p in points]
+        values = scale * np.array([p.result.value for p in points])
+        low, high = scale * np.array([p.result.interval_95 for p in points]).T
+        axes.fill_between(weights, low, high, color=color, alpha=0.18, linewidth=0)
+        axes.plot(weights, values, color=color, marker=marker, markersize=3.5, linewidth=1.4)
+        rings = [(p.weight, scale * p.result.value) for p in points if p.in_table]
+        if rings:
+            axes.plot(*zip(*rings, strict=True), marker, markersize=9, mfc="none", mec=color)
+    results = [p.result for points in series_of.values() for p in points]
+    floor = next((r.noise_floor for r in results if r.noise_floor is not None), None)
+    if floor is not None:
+        axes.axhline(scale * floor, color=QUIET, linestyle=DASHES, linewidth=1)
+    unit = ", %" if display.percent else ""
+    arrow = f"  {ARROWS[display.better]}" if ARROWS[display.better] else ""
+    axes.set_title(f"{display.label}{unit}{arrow}", fontsize=10, color=INK)
+    axes.set_xlabel("guidance weight w")
+    axes.grid(visible=True, axis="y")
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}".replace("-", MINUS)))
+
+
+def _color(names: list[str], name: str) -> str:
+    return SERIES[names.index(name) % len(SERIES)]
+
+
+def _marker(names: list[str], name: str) -> str:
+    return MARKERS[names.index(name) % len(MARKERS)]
