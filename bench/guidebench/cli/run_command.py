@@ -1,0 +1,123 @@
+"""guidebench run SUITE[::ROW ...]."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guidebench.base import UserError, atomic_write, sha256_bytes, sha256_file
+
+if TYPE_CHECKING:
+    from guidebench.reports.store import StoredRecord
+    from guidebench.runs.folder import Job
+
+_REPORT_STATE = ".report-sha256"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("names", nargs="+", metavar="SUITE[::ROW ...]", help="e.g. fractal digits")
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--engine", choices=["auto", "eager"], default="auto")
+    parser.add_argument("--precision", choices=["auto", "fp32"], default="auto")
+    parser.add_argument(
+        "--num", type=int, metavar="N", help="images per row, instead of the suite's"
+    )
+    parser.add_argument("--seeds", type=int, metavar="FIRST", help="first seed")
+    parser.add_argument(
+        "--repeats", type=int, metavar="K", help="sets of N images, on further seeds"
+    )
+    parser.add_argument("--ranks", type=int, help="worker processes; default: one a core or GPU")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Finish every row, print the tables and write the report."""
+    from guidebench.runs.runner import run_jobs  # noqa: PLC0415
+
+    began = time.monotonic()
+    jobs = _jobs(args)
+    ranks = _ranks(args.ranks, jobs[0].row.spec.device)
+    _make_out(args.out)
+    from guidebench.cli.progress import ProgressLine  # noqa: PLC0415  after the cheap checks
+
+    with ProgressLine("run") as line:
+        run_jobs(jobs, ranks=ranks, report=lambda e: line.show(e.done, e.total, e.text))
+    _print_tables(jobs)
+    _write_report(args.out)
+    print(f"{args.out / 'report.html'}  ({time.monotonic() - began:.0f} s)")
+    return 0
+
+
+def _jobs(args: argparse.Namespace) -> "list[Job]":
+    from guidebench.measure import find_device  # noqa: PLC0415
+    from guidebench.runs.catalog import select  # noqa: PLC0415
+    from guidebench.runs.folder import make_job  # noqa: PLC0415
+    from guidebench.runs.runner import THREADS_PER_RANK  # noqa: PLC0415
+
+    rows = select(args.names)
+    found = find_device() if args.device in {"auto", "cuda"} else "cpu"
+    if args.device == "cuda" and found != "cuda":
+        msg = "--device cuda was asked for, but no CUDA device can be used; try --device cpu"
+        raise UserError(msg)
+    options: dict[str, object] = {"device": found}
+    given = {"num_images": args.num, "first_seed": args.seeds, "repeats": args.repeats}
+    options |= {key: value for key, value in given.items() if value is not None}
+    changed = [row.model_copy(update={"spec": row.spec.with_options(**options)}) for row in rows]
+    return [make_job(row, args.out, threads=THREADS_PER_RANK) for row in changed]
+
+
+def _ranks(asked: int | None, device: str) -> int:
+    if asked is not None:
+        if asked < 1:
+            msg = f"--ranks must be at least 1, got {asked}"
+            raise UserError(msg)
+        return asked
+    if device == "cuda":
+        import torch  # noqa: PLC0415
+
+        return torch.cuda.device_count()
+    affinity = getattr(os, "sched_getaffinity", None)
+    return max(1, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def _make_out(out: Path) -> None:
+    """Make the folder and find out now, not after the work, whether it can be written."""
+    atomic_write(out / ".writable", b"")
+    (out / ".writable").unlink(missing_ok=True)
+
+
+def _stored(paths: "Sequence[Path]") -> "list[StoredRecord]":
+    from guidebench.reports.store import find_records  # noqa: PLC0415
+
+    return find_records(paths)
+
+
+def _print_tables(jobs: "Sequence[Job]") -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from guidebench.reports.render import terminal  # noqa: PLC0415
+    from guidebench.reports.tables import build_tables  # noqa: PLC0415
+
+    console = Console()
+    width = console.width if sys.stdout.isatty() else 100
+    console = Console(width=width)
+    for table in build_tables(_stored([job.folder for job in jobs])):
+        console.print(terminal(table, width))
+
+
+def _write_report(out: Path) -> None:
+    """One page over all records in `out`; left alone where it shows them already."""
+    records = _stored([out])
+    files = sorted(f"{r.path} {sha256_file(r.path)}" for r in records)
+    state = sha256_bytes("\n".join(files).encode())
+    marker = out / _REPORT_STATE
+    if (out / "report.html").is_file() and marker.is_file() and marker.read_text() == state:
+        return
+    from guidebench.reports.page import write_report  # noqa: PLC0415
+
+    write_report(records, out, title="guidebench")
+    atomic_write(marker, state.encode())

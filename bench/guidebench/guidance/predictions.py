@@ -1,0 +1,41 @@
+"""First axis: predictions of the clean sample, each with the network calls that it costs."""
+
+from typing import Literal, final
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """Base of all guidance data: immutable, hashable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@final
+class NetworkPrediction(Frozen):
+    """D(x; sigma, labels) of the network in the given role, with the asked or no labels."""
+
+    kind: Literal["network"] = "network"
+    network: str
+    labels: Literal["asked", "none"]
+
+
+@final
+class InputPrediction(Frozen):
+    """The noisy input itself, x: as a prediction, the zero score. Costs no network call."""
+
+    kind: Literal["input"] = "input"
+
+
+Prediction = NetworkPrediction | InputPrediction
+
+MAIN = NetworkPrediction(network="main", labels="asked")
+"""The network that is guided: what a run without guidance samples from."""
+
+GUIDE = NetworkPrediction(network="guide", labels="asked")
+"""A worse version of the main network, asked for the same thing (autoguidance)."""
+
+UNCONDITIONAL = NetworkPrediction(network="unconditional", labels="none")
+"""A network that is not told the condition (classifier-free guidance)."""
+
+INPUT = InputPrediction()

@@ -1,0 +1,103 @@
+"""What a domain offers: starting points, decoding, real samples, metrics and pictures.
+
+Shapes: B samples of a batch, n of a shard, N of a run.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from guidebench.metrics import Estimate, pool
+from guidebench.reports.record import Display, FeatureSource, MetricResult, StatisticsSource
+from guidebench.sampling.noise import PerSeed
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where sampling starts: x at the first noise level, and the labels asked for.
+
+    `noise` goes on where they ended, for samplers that draw more.
+    """
+
+    noise: PerSeed
+    x: Tensor
+    labels_BL: Tensor | None
+    asked_B: Tensor | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """One metric of each repeat, with what it was measured against."""
+
+    repeats: Sequence[Estimate]
+    display: Display
+    floor: float | None
+    floor_standard_error: float | None
+    reference: StatisticsSource | None
+    features: FeatureSource | None
+
+    def pooled(self) -> Estimate:
+        """All repeats as one estimate."""
+        return pool(self.repeats)
+
+    def result(self) -> MetricResult:
+        """As it is stored."""
+        pooled = self.pooled()
+        return MetricResult(
+            value=pooled.value,
+            standard_error=pooled.standard_error,
+            interval_95=pooled.interval_95,
+            num_images=self.repeats[0].num_seeds,
+            noise_floor=self.floor,
+            noise_floor_standard_error=self.floor_standard_error,
+            repeats=tuple(e.value for e in self.repeats),
+            display=self.display,
+            reference=self.reference,
+            features=self.features,
+            terms=dict(pooled.terms),
+        )
+
+
+class AbstractDomain(ABC):
+    """Subclasses are final and hold no state: what is costly is cached by module functions."""
+
+    @abstractmethod
+    def start(self, seeds_B: Sequence[int], sigma_max: float, device: torch.device) -> Start:
+        """Starting points that depend on each seed alone."""
+
+    @abstractmethod
+    def finish(self, x: Tensor, asked_B: Tensor | None) -> dict[str, NDArray[Any]]:
+        """Decoded samples and their features, one row per seed.
+
+        Raises:
+            UserError: for samples that are not finite.
+        """
+
+    @abstractmethod
+    def real(self, seeds_n: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Real samples in the same form, one independent draw per seed."""
+
+    @abstractmethod
+    def metric_names(self) -> dict[str, str]:
+        """Every metric with one line on what it is."""
+
+    @abstractmethod
+    def measure(self, names: Sequence[str], repeats: Sequence[Arrays]) -> dict[str, Measured]:
+        """The named metrics of each repeat.
+
+        Raises:
+            UserError: for a name that this domain does not measure.
+        """
+
+    @abstractmethod
+    def preview(self, arrays: Arrays, *, truth: bool) -> tuple[str, dict[str, NDArray[Any]]]:
+        """Kind and arrays that a report draws; more for the row of real data."""

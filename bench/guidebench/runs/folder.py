@@ -1,0 +1,62 @@
+"""One run's folder, OUT/SUITE/ROW/SPEC_HASH: spec, shards, record. No torch.
+
+spec.json is written first and record.json last; shards come in any order in between.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from guidebench.base import UserError, atomic_write, sweep_partial
+from guidebench.reports.record import Record, RecordError
+from guidebench.runs.spec import Row, resolve, spec_sha256
+
+_HASH_DIGITS = 16
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row with its resolved spec and its folder."""
+
+    row: Row
+    resolved: dict[str, Any]
+    sha256: str
+    folder: Path
+
+    @property
+    def record_path(self) -> Path:
+        """Where the result lies."""
+        return self.folder / "record.json"
+
+    def prepare(self) -> None:
+        """Make the folder, sweep what killed writers left, and write the resolved spec."""
+        try:
+            (self.folder / "shards").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"cannot make {self.folder}: {error.strerror}; choose another folder with --out"
+            raise UserError(msg) from error
+        for folder in (self.folder, self.folder / "shards"):
+            sweep_partial(folder)
+        text = json.dumps(self.resolved, indent=2, sort_keys=True, allow_nan=False)
+        atomic_write(self.folder / "spec.json", (text + "\n").encode())
+
+    def finished(self) -> Record | None:
+        """The stored record if it is whole and this run's, else None: then it is made again."""
+        if not self.record_path.exists():
+            return None
+        try:
+            record = Record.load(self.record_path)
+        except RecordError:
+            return None
+        attached = (record.per_seed, *([record.preview] if record.preview else []))
+        whole = all((self.folder / a.file).is_file() for a in attached)
+        return record if whole and record.spec_sha256 == self.sha256 else None
+
+
+def make_job(row: Row, out: Path, *, threads: int) -> Job:
+    """Resolve a row: digests of everything that its numbers depend on give its folder's name."""
+    resolved = resolve(row.spec, threads=threads)
+    sha256 = spec_sha256(resolved)
+    return Job(row, resolved, sha256, out / row.suite / row.name / sha256[:_HASH_DIGITS])

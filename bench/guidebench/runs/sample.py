@@ -1,0 +1,141 @@
+"""Sampling: a spec and some seeds in, decoded samples, features and timings out.
+
+Shapes: B samples of a batch.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from guidebench.base import UserError
+from guidebench.checkpoints.builtin import builtin_file
+from guidebench.checkpoints.weights import load_snapshots
+from guidebench.engines import ENGINES, Forward
+from guidebench.measure.clock import timed
+from guidebench.measure.flops import count_flops
+from guidebench.networks import Denoiser, build_denoiser
+from guidebench.runs.domains import DOMAINS
+from guidebench.runs.shards import Batch
+from guidebench.runs.spec import NetworkRef, RunSpec
+from guidebench.sampling import Plan, make_plan
+from guidebench.sampling.guided import GuidedDenoiser
+from guidebench.sampling.heun import heun
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@lru_cache(maxsize=32)
+def load_denoiser(ref_json: str, device: str) -> Denoiser:
+    """The network that a `NetworkRef` (as JSON, so that it can be cached) names."""
+    ref = NetworkRef.model_validate_json(ref_json)
+    file = load_snapshots(builtin_file(ref.name)[0])
+    state = file.reconstruct(ref.iteration, ref.ema)
+    return build_denoiser(file.architecture, file.config, state).to(device)
+
+
+def networks_of(spec: RunSpec) -> dict[str, Denoiser]:
+    """Each role's network, in inference form on the spec's device."""
+    return {
+        role: load_denoiser(ref.model_dump_json(), spec.device)
+        for role, ref in spec.networks.items()
+    }
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Arrays with one row per seed, the time of each batch, and calls of each network role."""
+
+    arrays: Arrays
+    batches: tuple[Batch, ...]
+    network_calls: dict[str, int]
+
+
+class Sampler:
+    """A spec made ready on its device; `sample` may be called for any seeds."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec, self.domain = spec, DOMAINS[spec.domain]
+        self.device = torch.device(spec.device)
+        self._warm: set[int] = set()
+        self.plan: Plan | None = None
+        if spec.sampler is not None and spec.scheme is not None:
+            self.plan = make_plan(spec.sampler, spec.scheme)
+        self.networks = networks_of(spec)
+
+    def sample(self, seeds: Sequence[int]) -> Sampled:
+        """Samples in seed order, in batches of the spec's size; the last may be smaller.
+
+        Raises:
+            UserError: for samples that are not finite, or calls that differ from the plan's.
+        """
+        if self.plan is None:
+            return Sampled(self.domain.real(seeds), (), {})
+        parts: list[Arrays] = []
+        batches: list[Batch] = []
+        calls: Counter[str] = Counter()
+        for start in range(0, len(seeds), self.spec.batch_size):
+            batch = seeds[start : start + self.spec.batch_size]
+            (arrays, made), seconds = timed(lambda b=batch: self._batch(b), wait=self._wait)  # type: ignore[misc]
+            cold = len(batch) not in self._warm
+            self._warm.add(len(batch))
+            batches.append(Batch(len(batch), seconds, cold))
+            parts.append(arrays)
+            calls += made
+        if (expected := self.plan.network_calls()) != {
+            role: count // len(batches) for role, count in calls.items()
+        }:
+            msg = f"planned {expected} network calls per sample, made {dict(calls)}"
+            raise AssertionError(msg)
+        stacked = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        return Sampled(stacked, tuple(batches), expected)
+
+    @torch.inference_mode()
+    def _batch(self, seeds_B: Sequence[int]) -> tuple[Arrays, Counter[str]]:
+        spec = self.spec
+        assert self.plan is not None
+        assert spec.sampler is not None
+        assert spec.scheme is not None
+        start = self.domain.start(seeds_B, spec.sampler.sigma_max, self.device)
+        denoiser = GuidedDenoiser(
+            self.plan, spec.scheme, self._prepared(start.x, start.labels_BL), start.labels_BL
+        )
+        x = heun(
+            denoiser,
+            start.x,
+            self.plan.steps,
+            s_noise=spec.sampler.s_noise,
+            draw=lambda: start.noise.normal(start.x.shape[1:]),
+        )
+        try:
+            return self.domain.finish(x, start.asked_B), denoiser.calls
+        except UserError as error:
+            msg = f"seeds {seeds_B[0]} to {seeds_B[-1]}: {error}"
+            raise UserError(msg) from error
+
+    def _prepared(self, x: torch.Tensor, labels: torch.Tensor | None) -> Mapping[str, Forward]:
+        engine = ENGINES[self.spec.engine]
+        return {role: engine.prepare(net, x, labels) for role, net in self.networks.items()}
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @torch.inference_mode()
+    def flops_per_image(self) -> float | None:
+        """FLOPs of all network calls of one sample, 2 per multiply-add; None for real data."""
+        if self.plan is None:
+            return None
+        calls, total = self.plan.network_calls(), 0
+        for role, network in self.networks.items():
+            x = torch.zeros(1, *network.sample_shape, device=self.device)
+            labels = torch.zeros(1, network.label_dim, device=self.device)
+            asked = labels if network.label_dim else None
+            total += calls[role] * count_flops(lambda n=network, a=x, b=asked: n(a, 1.0, b))  # type: ignore[misc]
+        return float(total)

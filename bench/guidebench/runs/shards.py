@@ -1,0 +1,104 @@
+"""Shards: the unit of finished work. One atomic file each, in seed order, with its own digest.
+
+Shapes: n samples of one shard.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from guidebench.base import atomic_write
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Timing of one sampled batch; `cold` marks the first of its kind in its process."""
+
+    images: int
+    seconds: float
+    cold: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one shard holds: arrays with one row per seed, digests, timings and peak memory."""
+
+    arrays: Arrays
+    sha256: str
+    batches: tuple[Batch, ...]
+    network_calls: dict[str, int]
+    memory: dict[str, int | None]
+
+
+def digest(arrays: Arrays) -> str:
+    """SHA-256 over names, types, shapes and bytes of all arrays, by name."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def shard_path(folder: Path, index: int) -> Path:
+    """Where shard `index` of a run folder lies."""
+    return folder / "shards" / f"{index:06d}.safetensors"
+
+
+def write_shard(
+    path: Path,
+    *,
+    spec_sha256: str,
+    seeds: range,
+    arrays: Arrays,
+    batches: Sequence[Batch],
+    network_calls: Mapping[str, int],
+    memory: Mapping[str, int | None],
+) -> None:
+    """Write one finished shard, whole or not at all."""
+    facts = {
+        "spec_sha256": spec_sha256,
+        "seeds": [seeds.start, seeds.stop],
+        "sha256": digest(arrays),
+        "batches": [asdict(b) for b in batches],
+        "network_calls": dict(network_calls),
+        "memory": dict(memory),
+    }
+    contiguous = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+    atomic_write(path, save(contiguous, {"shard": json.dumps(facts, allow_nan=False)}))
+
+
+def read_shard(path: Path, *, spec_sha256: str, seeds: range) -> Shard | None:
+    """The shard, or None where it is missing, cut, altered or another run's: then it is redone."""
+    try:
+        with safe_open(path, framework="np") as file:
+            facts = json.loads((file.metadata() or {})["shard"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+    whole = (
+        facts["spec_sha256"] == spec_sha256
+        and facts["seeds"] == [seeds.start, seeds.stop]
+        and facts["sha256"] == digest(arrays)
+    )
+    if not whole:
+        return None
+    return Shard(
+        arrays=arrays,
+        sha256=facts["sha256"],
+        batches=tuple(Batch(**b) for b in facts["batches"]),
+        network_calls=facts["network_calls"],
+        memory=facts["memory"],
+    )

@@ -1,0 +1,1 @@
+"""Built-in suites, one module each; see `guidebench.runs.catalog`."""
