@@ -27,6 +27,7 @@ from guidebench.reports.record import (
     Seeds,
     StatisticsSource,
 )
+from guidebench.reports.store import StoredRecord, load_record
 
 Floats = npt.NDArray[np.float64]
 GOLDEN = Path(__file__).parent.parent / "golden" / "toy_fractal.npz"
@@ -39,6 +40,7 @@ FRACTAL_DISPLAY = {
     "occupancy_divergence": Display(label="Occupancy divergence", better="lower"),
     "sliced_wasserstein": Display(label="Sliced Wasserstein", better="lower"),
 }
+SIMPLE = Display(label="Score", better="lower")
 DIGIT_DISPLAY = {
     "fd_digits": Display(label="FD (digits)", better="lower"),
     "agreement": Display(label="Label agreement", better="higher", percent=True),
@@ -174,6 +176,25 @@ def environment(time: str) -> dict[str, str | int | float | bool | None]:
         "commit": "f4fe5d5", "python": "3.12.3", "torch": "2.14.1+cpu", "cuda": None,
         "cpu": "AMD EPYC 7B13", "gpu": None, "threads": 2, "time": time,
     }  # fmt: skip
+
+
+def write_simple(
+    out: Path,
+    row: Row,
+    samples_N: Floats,
+    *,
+    display: Display = SIMPLE,
+    suite: str = "simple",
+    reference: str = "reference",
+) -> StoredRecord:
+    """A run with one metric, `score`, which is the mean of `samples_N`."""
+    value = float(samples_N.mean())
+    result = metric(samples_N - value, value, display)
+    source = StatisticsSource(name="reference", sha256=digest(reference), num_images=8192)
+    result = result.model_copy(update={"reference": source})
+    influences = {"score": np.ascontiguousarray(samples_N - value)}
+    path = write_run(out, (suite, suite.title()), row, {"score": result}, influences, None)
+    return load_record(path)
 
 
 class Mixture:

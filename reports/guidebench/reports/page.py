@@ -130,13 +130,19 @@ def _section(group: Group, anchor: str, out: Path) -> Section:
         anchor=anchor,
         title=group.title,
         setting=setting_words(group),
-        summary=tuple(summary(group)),
+        summary=tuple(map(_unbroken, summary(group))),
         table=Markup(html(build_table(group))),  # noqa: S704 - made by an escaping template
         pictures=tuple(_picture(plot, out) for plot in saved),
         origins=tuple(_origin(row, out) for row in rows),
         environment=_environment_words(rows),
         unmeasured=tuple(_unmeasured(rows)),
     )
+
+
+def _unbroken(sentence: str) -> str:
+    """No line ends between a number and its error or unit."""
+    space = "\N{NO-BREAK SPACE}"
+    return sentence.replace(" ± ", f"{space}±{space}").replace(" %", f"{space}%")
 
 
 def _picture(plot: SavedPlot, out: Path) -> Picture:

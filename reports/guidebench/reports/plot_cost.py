@@ -21,7 +21,7 @@ def cost_figure(group: Group) -> Figure | None:
         return None
     display = group.displays[metric]
     scale = 100.0 if display.percent else 1.0
-    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
     axes = figure.subplots()
     beside = _side_by_side([calls for _, calls in rows])
     for index, ((row, _), x) in enumerate(zip(rows, beside, strict=True)):

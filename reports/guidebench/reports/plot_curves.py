@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -15,8 +16,8 @@ from guidebench.reports.plot_style import INK, MARKERS, QUIET, SERIES, columns_f
 from guidebench.reports.record import Display, MetricResult
 from guidebench.reports.tables import ARROWS, FLOOR_TITLE
 
-MOST_COLUMNS = 2
-PANEL_INCHES = (4.7, 3.0)
+FIGURE_INCHES = 9.6
+PANEL_INCHES = 3.0
 DASHES = (0, (4, 3))
 
 
@@ -34,10 +35,10 @@ def curve_figure(group: Group) -> Figure | None:
     panels = [(name, found) for name in group.displays if (found := _series(group, name))]
     if not panels:
         return None
-    columns = columns_for(len(panels), MOST_COLUMNS)
+    columns = columns_for(len(panels), 3 if len(panels) == 3 else 2)
     rows = -(-len(panels) // columns)
-    size = (PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
+    size = (FIGURE_INCHES, PANEL_INCHES * rows + 0.5)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.09))
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     names = sorted({series for _, series_of in panels for series in series_of})
     for axes, (metric, series_of) in zip(grid, panels, strict=False):
@@ -53,7 +54,13 @@ def _legend(figure: Figure, names: list[str]) -> None:
         Line2D([], [], color=_color(names, n), marker=_marker(names, n), markersize=4, label=n)
         for n in names
     ]
-    ring: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 8, "mfc": "none", "mec": QUIET}
+    ring: dict[str, Any] = {
+        "marker": "o",
+        "linestyle": "",
+        "markersize": 8,
+        "mfc": "none",
+        "mec": QUIET,
+    }
     handles += [
         Line2D([], [], label="row of the table", **ring),
         Line2D([], [], color=QUIET, linestyle=DASHES, linewidth=1, label=FLOOR_TITLE),

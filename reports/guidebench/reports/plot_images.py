@@ -5,7 +5,9 @@ Shapes: K images, H and W pixels a side, L labels, S samples of each label.
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from guidebench.reports.groups import Group
 from guidebench.reports.plot_style import QUIET, bare, columns_for, wrapped
@@ -29,7 +31,8 @@ def image_figure(group: Group) -> Figure | None:
     columns = columns_for(len(rows), MOST_COLUMNS)
     lines = -(-len(rows) // columns)
     height = lines * (BLOCK_INCHES * SAMPLES / max(len(labels), 1) + 0.62)
-    figure = Figure(figsize=(columns * BLOCK_INCHES, height), layout="compressed")
+    figure = Figure(figsize=(columns * BLOCK_INCHES, height))
+    figure.set_layout_engine(ConstrainedLayoutEngine(compress=True, h_pad=0.12))
     for place, axes in enumerate(figure.subplots(lines, columns, squeeze=False).flat):
         if place >= len(rows):
             axes.set_axis_off()
@@ -40,11 +43,14 @@ def image_figure(group: Group) -> Figure | None:
         axes.imshow(block, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(wrapped(row.record.title, 38), fontsize=9.5)
         bare(axes)
-        side = preview.images.shape[2] + GAP
-        ticks = [GAP + side * i + (side - GAP - 1) / 2 for i in range(len(labels))]
-        axes.set_xticks(ticks, [str(label) for label in labels], color=QUIET, fontsize=7)
-        axes.tick_params(length=0, pad=2)
+        _name_columns(axes, labels, preview.images.shape[2])
     return figure
+
+
+def _name_columns(axes: Axes, labels: list[int], width: int) -> None:
+    ticks = [GAP + (width + GAP) * i + (width - 1) / 2 for i in range(len(labels))]
+    axes.set_xticks(ticks, [str(label) for label in labels], color=QUIET, fontsize=7)
+    axes.tick_params(length=0, pad=2)
 
 
 def pick(labels_K: npt.NDArray[np.int64]) -> tuple[list[int], list[list[int]]]:

@@ -65,7 +65,8 @@ def point_figure(group: Group) -> Figure | None:
         _draw(wide, points, density, WIDE)
         _draw(close, points, density, CLOSE)
         _mark_close_up(wide)
-        wide.set_title(f"{wrapped(row.record.title, 34)}\n", fontsize=10)
+        above = "\n" if index >= columns else ""
+        wide.set_title(f"{above}{wrapped(row.record.title, 34)}\n", fontsize=10)
         wide.text(0, 1.025, _share_outside(row, points), transform=wide.transAxes, color=QUIET)
     _legend(figure, with_region=density is not None)
     return figure
@@ -93,7 +94,14 @@ def _shade(axes: Axes, density: Density) -> None:
     x0, x1, y0, y1 = density.extent
     grid = np.linspace(x0, x1, columns), np.linspace(y0, y1, rows), density.log_density
     axes.contourf(*grid, levels=[density.contour, np.inf], colors=[REGION], zorder=0)
-    axes.contour(*grid, levels=[density.contour], colors=[REGION_EDGE], linewidths=0.6, zorder=1)
+    axes.contour(
+        *grid,
+        levels=[density.contour],
+        colors=[REGION_EDGE],
+        linewidths=0.6,
+        linestyles="solid",
+        zorder=1,
+    )
 
 
 def _mark_close_up(axes: Axes) -> None:

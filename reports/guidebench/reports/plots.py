@@ -92,6 +92,13 @@ def save_plot(plot: Plot, folder: Path, prefix: str) -> SavedPlot:
     for path, fields in zip(paths, metadata, strict=True):
         out, kind = io.BytesIO(), path.suffix[1:]
         with mpl.rc_context(STYLE):
-            plot.figure.savefig(out, format=kind, dpi=DPI[kind], metadata=fields)
+            plot.figure.savefig(
+                out,
+                format=kind,
+                dpi=DPI[kind],
+                metadata=fields,
+                bbox_inches="tight",
+                pad_inches=0.06,
+            )
         atomic_write(path, out.getvalue())
     return SavedPlot(caption=plot.caption, alt=plot.alt, png=paths[0], svg=paths[1])

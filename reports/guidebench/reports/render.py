@@ -28,7 +28,7 @@ LATEX_SPECIAL = {
     STAR: r"$\star$", "—": "---", "\N{EN DASH}": "--", "“": "``", "”": "''", "≤": r"$\le$",
     "≥": r"$\ge$",
 }  # fmt: skip
-CSV_COLUMNS = (
+CSV_COLUMNS: tuple[str, ...] = (
     "suite", "row", "title", "role", "metric", "value", "standard_error", "low", "high",
     "best_repeat", "noise_floor", "noise_floor_standard_error", "separably_best", "num_images",
     "first_seed", "repeats", "device", "engine", "precision", "calls_main", "calls_guide",
