@@ -50,7 +50,7 @@ def beta(length: float, t_next: float, t_delta: float) -> float:
     >>> beta(0.10, t_next=64, t_delta=64)
     0.0
     """
-    return (1 - t_delta / t_next) ** (exponent(length) + 1)
+    return math.pow(1 - t_delta / t_next, exponent(length) + 1)
 
 
 def coefficients(
@@ -76,7 +76,8 @@ def coefficients(
     gram = _inner_products(snapshots, snapshots)
     target = _inner_products(snapshots, results)
     solved = np.linalg.solve(gram, target)
-    return solved / solved.sum(axis=0)
+    scaled: NDArray[np.float64] = np.divide(solved, solved.sum(axis=0), dtype=np.float64)
+    return scaled
 
 
 def _inner_products(
@@ -88,7 +89,10 @@ def _inner_products(
     ratio = t_a / t_b
     shrink = np.where(ratio < 1, ratio**gamma_b, ratio**-gamma_a)
     later = np.maximum(t_a, t_b)
-    return (gamma_a + 1) * (gamma_b + 1) * shrink / ((gamma_a + gamma_b + 1) * later)
+    products: NDArray[np.float64] = (
+        (gamma_a + 1) * (gamma_b + 1) * shrink / ((gamma_a + gamma_b + 1) * later)
+    )
+    return products
 
 
 def _times_and_exponents(

@@ -114,10 +114,16 @@ def load_snapshots(path: Path) -> SnapshotFile:
     if header.get("format") != _FORMAT:
         msg = f"{path} has format {header.get('format')}, this version reads {_FORMAT}"
         raise UserError(msg)
+    try:
+        architecture, config = header["architecture"], json.loads(header["config"])
+        snapshots = tuple(Snapshot(**s) for s in json.loads(header["snapshots"]))
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"the header of {path} is not whole ({error!r}); fetch or train it again"
+        raise UserError(msg) from error
     return SnapshotFile(
-        architecture=header["architecture"],
-        config=json.loads(header["config"]),
-        snapshots=tuple(Snapshot(**s) for s in json.loads(header["snapshots"])),
+        architecture=architecture,
+        config=config,
+        snapshots=snapshots,
         parameters={n: t for n, t in tensors.items() if not n.startswith(_BUFFER)},
         buffers={n[len(_BUFFER) :]: t for n, t in tensors.items() if n.startswith(_BUFFER)},
     )

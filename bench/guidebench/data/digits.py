@@ -8,7 +8,7 @@ Shapes: N images of H = W = 8 pixels, 1 channel.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ def load_digits() -> Digits:
     """All images in scikit-learn's order; a fixed random third is never trained on."""
     from sklearn.datasets import load_digits as sklearn_digits  # noqa: PLC0415  heavy
 
-    found = sklearn_digits()
+    found: Any = sklearn_digits()  # a Bunch
     held_out = np.zeros(len(found.target), dtype=bool)
     order = np.random.RandomState(_SPLIT_SEED).permutation(len(held_out))
     held_out[order[:_HELD_OUT]] = True
@@ -58,7 +58,8 @@ def load_digits() -> Digits:
 
 def levels_to_uint8(levels: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Grey levels 0..16 as 0..255."""
-    return np.rint(levels * (255 / (GREY_LEVELS - 1))).astype(np.uint8)
+    images: NDArray[np.uint8] = np.rint(levels * (255 / (GREY_LEVELS - 1))).astype(np.uint8)
+    return images
 
 
 def encode(images_NHW: NDArray[np.uint8]) -> Tensor:

@@ -102,7 +102,7 @@ class Fractal:
         )
 
     @property
-    def covariances_M22(self) -> Tensor:
+    def covariances_M22(self) -> Tensor:  # noqa: N802  shape
         """Component covariances, put together again from axes and variances."""
         return self.axes_M22.mT @ (self.variances_M2.unsqueeze(-1) * self.axes_M22)
 

@@ -2,17 +2,15 @@
 
 from typing import Literal, final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 
-class Frozen(BaseModel):
-    """Base of all guidance data: immutable, hashable, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Frozen(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Base of all guidance data: immutable, hashable, no unknown fields, finite numbers."""
 
 
 @final
-class NetworkPrediction(Frozen):
+class NetworkPrediction(Frozen, frozen=True):
     """D(x; sigma, labels) of the network in the given role, with the asked or no labels."""
 
     kind: Literal["network"] = "network"
@@ -21,7 +19,7 @@ class NetworkPrediction(Frozen):
 
 
 @final
-class InputPrediction(Frozen):
+class InputPrediction(Frozen, frozen=True):
     """The noisy input itself, x: as a prediction, the zero score. Costs no network call."""
 
     kind: Literal["input"] = "input"

@@ -12,7 +12,7 @@ from guidebench.guidance.predictions import Frozen
 
 
 @final
-class Constant(Frozen):
+class Constant(Frozen, frozen=True):
     """The same weight at every noise level."""
 
     kind: Literal["constant"] = "constant"
@@ -25,7 +25,7 @@ class Constant(Frozen):
 
 
 @final
-class Interval(Frozen):
+class Interval(Frozen, frozen=True):
     """Weight w where sigma_lo < sigma <= sigma_hi and 1 elsewhere, arXiv:2404.07724.
 
     `stage` says which sigma counts in Heun's second evaluation: "step" takes the one at which

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Term(Frozen):
+class Term(Frozen, frozen=True):
     """One signed difference of predictions, shaped and weighted."""
 
     plus: Annotated[Prediction, Field(discriminator="kind")]
@@ -24,7 +24,7 @@ class Term(Frozen):
 
 
 @final
-class Scheme(Frozen):
+class Scheme(Frozen, frozen=True):
     """A named sum of terms on top of a primary prediction.
 
     `renoise_from` says from which prediction the sampler takes the noise direction; all

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Identity(Frozen):
+class Identity(Frozen, frozen=True):
     """The difference as it is: linear extrapolation, the same in x0, eps and v."""
 
     kind: Literal["identity"] = "identity"

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -37,6 +38,16 @@ def _cpu() -> str:
     return names[0] if names else platform.machine()
 
 
+def _driver(version_file: Path) -> str | None:
+    """Version of NVIDIA's kernel module, which torch does not tell; None where it is hidden."""
+    try:
+        first_line = version_file.read_text(encoding="utf-8").partition("\n")[0]
+    except OSError:
+        return None
+    found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", first_line)
+    return found.group() if found else None
+
+
 def environment(device: str) -> Environment:
     """Software, processor and time; GPU fields are None on a CPU."""
     found: Environment = {
@@ -59,9 +70,7 @@ def environment(device: str) -> Environment:
 
         found["cuda"] = torch.version.cuda
         found["gpu"] = torch.cuda.get_device_name()
-        found["driver"] = str(torch.cuda.driver_version()) if hasattr(
-            torch.cuda, "driver_version"
-        ) else None  # fmt: skip
+        found["driver"] = _driver(Path("/proc/driver/nvidia/version"))
     return found
 
 
@@ -72,7 +81,7 @@ def peak_resident_bytes() -> int:
 
 
 def find_device() -> str:
-    """ "cuda" where a GPU can be used, else "cpu"; imports torch only where a driver is loaded."""
+    """Name the device to use, cuda or cpu; imports torch only where a driver is loaded."""
     nodes = [Path("/dev/nvidiactl"), Path("/dev/dxg")]
     if sys.platform == "linux" and not any(p.exists() for p in nodes):
         return "cpu"

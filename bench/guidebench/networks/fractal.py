@@ -7,6 +7,7 @@ autograd and training differentiates a plain expression.
 Shapes: N points, 2 coordinates, H hidden units.
 """
 
+from itertools import pairwise
 from typing import Any, final
 
 import torch
@@ -31,7 +32,7 @@ class FractalDenoiser(nn.Module):
         super().__init__()
         self.sigma_data, self.hidden = sigma_data, hidden
         widths = [4, *[hidden] * (num_layers + 1)]
-        linear = [MPConv(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        linear = [MPConv(a, b) for a, b in pairwise(widths)]
         # Even places only: the odd ones hold the activations in the published naming.
         self.layers = nn.ModuleDict({str(2 * i): layer for i, layer in enumerate(linear)})
         self.gain = nn.Parameter(torch.zeros([]))

@@ -51,9 +51,11 @@ class EDM2Denoiser(nn.Module):
         c_out = sigma_B111 * self.sigma_data / (variance + data_variance).sqrt()
         c_in = (variance + data_variance).rsqrt()
         raw = self.unet(c_in * x, sigma_B111.flatten().log() / 4, labels_BL)
-        return c_skip * x + c_out * raw.to(torch.float32)
+        denoised: Tensor = c_skip * x + c_out * raw.to(torch.float32)
+        return denoised
 
     def log_variance(self, sigma_B: Tensor) -> Tensor:
         """Learned uncertainty u(sigma) of the training loss, [B, 1, 1, 1]."""
         features = self.logvar_fourier(sigma_B.to(torch.float32).flatten().log() / 4)
-        return self.logvar_linear(features).reshape(-1, 1, 1, 1)
+        log_variance: Tensor = self.logvar_linear(features)
+        return log_variance.reshape(-1, 1, 1, 1)

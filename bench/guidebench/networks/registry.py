@@ -20,7 +20,7 @@ def build_denoiser(
     Raises:
         UserError: for an unknown architecture, or weights that do not fit it.
     """
-    known = {"fractal": FractalDenoiser, "edm2": EDM2Denoiser}
+    known: dict[str, type[Denoiser]] = {"fractal": FractalDenoiser, "edm2": EDM2Denoiser}
     if architecture not in known:
         msg = f"unknown architecture {architecture}; this version builds {', '.join(known)}"
         raise UserError(msg)

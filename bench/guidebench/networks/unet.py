@@ -5,6 +5,7 @@ Names of parameters follow the published checkpoints, so that these can be read 
 Shapes: B images, C channels, H x W pixels, E embedding channels, L class labels.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal, final
 
@@ -103,7 +104,8 @@ class Block(nn.Module):
         qkv = self.attn_qkv(x_BCHW).reshape(b, self.num_heads, c // self.num_heads, 3, h * w)
         q, k, v = normalize(qkv, dims=(2,)).permute(3, 0, 1, 4, 2).contiguous().unbind(0)
         y = F.scaled_dot_product_attention(q, k, v)
-        return self.attn_proj(y.transpose(2, 3).reshape(b, c, h, w))
+        out: Tensor = self.attn_proj(y.transpose(2, 3).reshape(b, c, h, w))
+        return out
 
 
 @final
@@ -203,9 +205,9 @@ class UNet(nn.Module):
         """Joint embedding of noise level and class labels, [B, E]."""
         emb = self.emb_noise(self.emb_fourier(c_noise_B))
         if self.emb_label is not None:
-            if labels_BL is None:
-                labels_BL = emb.new_zeros(1, self.emb_label.weight.shape[1])
-            scaled = labels_BL * labels_BL.shape[1] ** 0.5
+            label_dim = self.emb_label.weight.shape[1]
+            labels = emb.new_zeros(1, label_dim) if labels_BL is None else labels_BL
+            scaled = labels * math.sqrt(label_dim)
             emb = mp_sum(emb, self.emb_label(scaled.to(emb.dtype)), t=_EMBEDDING_BALANCE)
         return mp_silu(emb)
 
@@ -221,4 +223,5 @@ class UNet(nn.Module):
             if "block" in name:
                 x = mp_cat(x, skips.pop(), t=_CONCAT_BALANCE)
             x = module(x, emb_BE)
-        return self.out_conv(x, gain=self.out_gain)
+        out: Tensor = self.out_conv(x, gain=self.out_gain)
+        return out

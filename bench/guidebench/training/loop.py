@@ -7,7 +7,8 @@ training equals an unbroken one bit for bit. One thread: sums then have one orde
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -100,20 +101,25 @@ class _State:
         self.ema = PowerEMA(self.network, recipe.ema_lengths)
         self.stored: list[tuple[Snapshot, dict[str, Tensor]]] = []
         self.losses: list[float] = []
+        self.advancing = False
 
     @property
     def iteration(self) -> int:
         return len(self.losses)
 
     def advance(self) -> float:
-        """One optimiser step; returns its loss."""
+        """One optimiser step; returns its loss.
+
+        While `advancing`, the state is between two iterations and must not be saved.
+        """
+        self.advancing = True
         iteration, recipe = self.iteration + 1, self.recipe
         seed = recipe.seed * 1_000_003 + iteration
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         loss = recipe.task.loss(self.network, generator)
         self.adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for group in self.adam.param_groups:
             group["lr"] = recipe.rate(iteration)
         self.adam.step()
@@ -126,6 +132,7 @@ class _State:
             for length, average in zip(self.ema.lengths, self.ema.averages, strict=True):
                 copy = {name: p.to(recipe.dtype, copy=True) for name, p in average.items()}
                 self.stored.append((Snapshot(iteration, length), copy))
+        self.advancing = False
         return self.losses[-1]
 
     def tensors(self) -> dict[str, Tensor]:
@@ -192,25 +199,32 @@ def train(
     Raises:
         UserError: where the loss stops being finite, or the state cannot be written.
     """
-    threads, seeds = torch.get_num_threads(), torch.get_rng_state()
-    torch.set_num_threads(1)
-    try:
+    with _own_threads_and_seeds():
         state = _State(recipe)
         if state_path is not None and state_path.exists():
             state.load(state_path)
         saved = time.monotonic()
-        while state.iteration < recipe.iterations:
-            loss = state.advance()
-            if progress is not None:
-                progress(state.iteration, recipe.iterations, loss)
-            if state_path is not None and time.monotonic() - saved > _SAVE_EVERY_SECONDS:
+        try:
+            while state.iteration < recipe.iterations:
+                loss = state.advance()
+                if progress is not None:
+                    progress(state.iteration, recipe.iterations, loss)
+                if state_path is not None and time.monotonic() - saved > _SAVE_EVERY_SECONDS:
+                    state.save(state_path)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            if state_path is not None and not state.advancing:
                 state.save(state_path)
-                saved = time.monotonic()
+            raise
         return state.finish()
-    except KeyboardInterrupt:
-        if state_path is not None:
-            state.save(state_path)
-        raise
+
+
+@contextmanager
+def _own_threads_and_seeds() -> Iterator[None]:
+    threads, seeds = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
         torch.set_rng_state(seeds)

@@ -42,7 +42,8 @@ class EDM2Loss:
         denoised = denoiser(clean_BCHW + noise, sigma_B, labels_BL)
         log_variance = denoiser.log_variance(sigma_B)
         error = (denoised - clean_BCHW).square()
-        return (weight / log_variance.exp() * error + log_variance).mean()
+        loss: Tensor = weight / log_variance.exp() * error + log_variance
+        return loss.mean()
 
 
 @final
