@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guidebench.reports.numbers import MINUS, binary_size, fixed, interval, measured, significant
+from guidebench.reports.numbers import (
+    MINUS,
+    NO_BREAK,
+    binary_size,
+    fixed,
+    interval,
+    measured,
+    significant,
+    unbroken,
+)
 from guidebench.reports.record import Display
 
 
@@ -42,6 +51,20 @@ def test_interval_has_signs_and_unit() -> None:
     shown = interval(-0.101, -0.11, -0.092, 0.0046, percent)
     assert shown == f"{MINUS}10.10 % [{MINUS}11.00, {MINUS}9.20]"
     assert interval(0.5, 0.5, 0.5, 0.0, Display(label="x", better="lower")) == "+0.500 exactly"
+
+
+def test_unbroken_keeps_numbers_whole() -> None:
+    text = f"w = 2: 1.9 % ± 0.2 % in (0.1, 1], difference {MINUS}1.0 [{MINUS}2.0, 0.1], paired"
+    assert unbroken(text).split(" ") == [
+        f"w{NO_BREAK}={NO_BREAK}2:",
+        f"1.9{NO_BREAK}%{NO_BREAK}±{NO_BREAK}0.2{NO_BREAK}%",
+        "in",
+        f"(0.1,{NO_BREAK}1],",
+        "difference",
+        f"{MINUS}1.0",
+        f"[{MINUS}2.0,{NO_BREAK}0.1],",
+        "paired",
+    ]
 
 
 def test_small_helpers() -> None:

@@ -1,9 +1,13 @@
 """Numbers as a reader wants them: the error tells how many digits mean something."""
 
+import re
+
 from guidebench.reports.record import Display
 
 ABSENT = "—"
 MINUS = "\N{MINUS SIGN}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+TOGETHER = re.compile(r" (?=[±=%])|(?<=[±=]) |(?<=,) (?=\S+\])")
 
 
 def measured(value: float, error: float, *, percent: bool = False, unit: bool = False) -> str:
@@ -95,3 +99,20 @@ def binary_size(num_bytes: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{significant(size)} {unit}"
         size /= 1024
     return f"{significant(size)} GiB"
+
+
+def prefixed(count: float) -> str:
+    """A large count with three digits and its decimal prefix.
+
+    >>> prefixed(1.469e8), prefixed(7.7e12), prefixed(12.0)
+    ('147 M', '7.70 T', '12.0')
+    """
+    for size, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= size:
+            return f"{significant(count / size)}{prefix}"
+    return significant(count)
+
+
+def unbroken(text: str) -> str:
+    """No line may end inside `value ± error`, `w = 2`, `12 %` or an interval."""
+    return TOGETHER.sub(NO_BREAK, text)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from guidebench.base import atomic_write
 from guidebench.reports.groups import Group, group_records
-from guidebench.reports.numbers import ABSENT, significant
+from guidebench.reports.numbers import ABSENT, prefixed, significant
 from guidebench.reports.plots import SavedPlot, save_plots
 from guidebench.reports.record import Record, RecordError
 from guidebench.reports.render import environment, html
@@ -130,19 +130,13 @@ def _section(group: Group, anchor: str, out: Path) -> Section:
         anchor=anchor,
         title=group.title,
         setting=setting_words(group),
-        summary=tuple(map(_unbroken, summary(group))),
+        summary=tuple(summary(group)),
         table=Markup(html(build_table(group))),  # noqa: S704 - made by an escaping template
         pictures=tuple(_picture(plot, out) for plot in saved),
         origins=tuple(_origin(row, out) for row in rows),
         environment=_environment_words(rows),
         unmeasured=tuple(_unmeasured(rows)),
     )
-
-
-def _unbroken(sentence: str) -> str:
-    """No line ends between a number and its error or unit."""
-    space = "\N{NO-BREAK SPACE}"
-    return sentence.replace(" ± ", f"{space}±{space}").replace(" %", f"{space}%")
 
 
 def _picture(plot: SavedPlot, out: Path) -> Picture:
@@ -171,7 +165,7 @@ def _origin(stored: StoredRecord, out: Path) -> Origin:
         spec=record.spec_sha256[:12],
         networks="; ".join(networks) or ABSENT,
         calls=calls_per_sample(record),
-        flops=ABSENT if flops is None else f"{significant(flops / 1e9)} G",
+        flops=ABSENT if flops is None else prefixed(flops),
         batch=str(cost.batch_size) if record.role != "truth" else ABSENT,
         first_call=ABSENT if first is None else f"{significant(first)} s",
     )

@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from guidebench.base import UserError, atomic_write
-from guidebench.reports.numbers import ABSENT, MINUS
+from guidebench.reports.numbers import ABSENT, MINUS, unbroken
 from guidebench.reports.store import StoredRecord
 from guidebench.reports.tables import STAR, Cell, Line, Table, build_tables
 
@@ -185,13 +185,15 @@ def html(table: Table) -> str:
 
 def environment() -> jinja2.Environment:
     """Templates of this part: every value is escaped, a missing one is an error."""
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("guidebench.reports"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    made.filters["unbroken"] = unbroken
+    return made
 
 
 def csv_text(tables: Iterable[Table]) -> str:
