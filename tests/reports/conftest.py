@@ -6,7 +6,7 @@ import pytest
 
 from guidebench.reports.store import StoredRecord, find_records
 
-from .synthetic import write_digits, write_fractal
+from .synthetic_suites import write_digits, write_fractal
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from guidebench.reports.store import (
     load_record,
 )
 
-from .synthetic import NUM_POINTS, Row, write_simple
+from .synthetic import Row, write_simple
+from .synthetic_suites import NUM_POINTS
 
 ROW = Row(row="cfg", title="CFG", order=1, calls={"main": 63})
 SAMPLES_N = np.random.default_rng(0).standard_normal(100)
