@@ -1,6 +1,7 @@
 """The trained networks that come with the package, and where they came from. No torch."""
 
 import json
+import os
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -54,10 +55,15 @@ def read_provenance(folder: Path) -> dict[str, Provenance]:
         raise UserError(msg) from error
 
 
+def networks_folder() -> Path:
+    """The shipped networks, or the folder that GUIDEBENCH_NETWORKS names, as `train` wrote it."""
+    return Path(os.environ.get("GUIDEBENCH_NETWORKS", FOLDER))
+
+
 @lru_cache(maxsize=1)
 def builtin_networks() -> dict[str, Provenance]:
-    """Names of the shipped networks with their provenance."""
-    return read_provenance(FOLDER)
+    """Names of the networks with their provenance."""
+    return read_provenance(networks_folder())
 
 
 def builtin_file(name: str) -> tuple[Path, str]:
@@ -68,9 +74,10 @@ def builtin_file(name: str) -> tuple[Path, str]:
     """
     known = builtin_networks()
     if name not in known:
-        msg = f"there is no built-in network {name}; there are {', '.join(sorted(known))}"
+        there = ", ".join(sorted(known)) or "none"
+        msg = f"{networks_folder()} has no network {name}; there: {there}"
         raise UserError(msg)
-    path = FOLDER / known[name].file
+    path = networks_folder() / known[name].file
     way_out = "install guidebench again or retrain with `guidebench train`"
     if not path.is_file():
         msg = f"{path} is missing; {way_out}"

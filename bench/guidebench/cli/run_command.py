@@ -4,13 +4,14 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guidebench.base import UserError, atomic_write, sha256_bytes, sha256_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from guidebench.reports.store import StoredRecord
     from guidebench.runs.folder import Job
 
@@ -58,6 +59,11 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
     from guidebench.runs.folder import make_job  # noqa: PLC0415
     from guidebench.runs.runner import THREADS_PER_RANK  # noqa: PLC0415
 
+    for flag, value, least in (("--num", args.num, 2), ("--repeats", args.repeats, 1)):
+        if value is not None and value < least:
+            why = "; a standard error needs two images" if flag == "--num" else ""
+            msg = f"{flag} must be at least {least}, got {value}{why}"
+            raise UserError(msg)
     rows = select(args.names)
     found = find_device() if args.device in {"auto", "cuda"} else "cpu"
     if args.device == "cuda" and found != "cuda":

@@ -18,7 +18,7 @@ SUITES: Final = ("fractal", "digits")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """ "did you mean ...?" with the closest known name, or all of them."""
+    """Ask whether the closest known name was meant, or list them all."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
 

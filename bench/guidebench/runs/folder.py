@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from guidebench.base import UserError, atomic_write, sweep_partial
+from guidebench.base import UserError, atomic_write, sha256_file, sweep_partial
 from guidebench.reports.record import Record, RecordError
 from guidebench.runs.spec import Row, resolve, spec_sha256
 
@@ -51,8 +51,12 @@ class Job:
         except RecordError:
             return None
         attached = (record.per_seed, *([record.preview] if record.preview else []))
-        whole = all((self.folder / a.file).is_file() for a in attached)
+        whole = all(_is_whole(self.folder / a.file, a.sha256) for a in attached)
         return record if whole and record.spec_sha256 == self.sha256 else None
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_file(path) == sha256
 
 
 def make_job(row: Row, out: Path, *, threads: int) -> Job:

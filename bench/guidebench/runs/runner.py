@@ -110,8 +110,8 @@ def _finished(pool: ProcessPoolExecutor, pending: Sequence[_Pending], ranks: int
         waiting[future] = (work, None)
 
     for work in pending:
-        for index in sorted(work.shards):
-            waiting[pool.submit(sample_shard, work.job, index)] = (work, index)
+        for shard in sorted(work.shards):
+            waiting[pool.submit(sample_shard, work.job, shard)] = (work, shard)
         if not work.shards:
             submit_record(work)
     while waiting:

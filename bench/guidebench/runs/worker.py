@@ -5,10 +5,12 @@ import signal
 import threading
 from functools import lru_cache
 from multiprocessing import parent_process
-from multiprocessing.sharedctypes import Synchronized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guidebench.runs.folder import Job
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 
 def start_rank(counter: "Synchronized[int]", threads: int, device: str) -> None:

@@ -8,8 +8,6 @@ standard error of the comparison.
 Shapes: N seeds.
 """
 
-# ruff: noqa: N815 - a field may name its shape too
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

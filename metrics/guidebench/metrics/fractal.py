@@ -8,8 +8,6 @@ density, and for the two distances a floor that `simulated_floor` finds.
 Shapes: N samples, M mixture components, R reference points, P pieces of a merged quantile grid.
 """
 
-# ruff: noqa: N815 - a field may name its shape too
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

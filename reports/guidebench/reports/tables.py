@@ -259,7 +259,8 @@ def timing_doubts(group: Group) -> Iterable[str]:
         for doubt in stored.record.cost.doubts:
             by_doubt[doubt].append(stored.record.title)
     for doubt, titles in by_doubt.items():
-        rows = "every row" if len(titles) == len(group.table_rows) else _listed(titles)
+        every = len(titles) >= len(group.schemes)  # real data is not timed
+        rows = "every scheme" if every else _listed(titles)
         yield f"Doubt about the timing of {rows}: {doubt}."
 
 

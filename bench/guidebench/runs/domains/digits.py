@@ -117,7 +117,7 @@ class DigitsDomain(AbstractDomain):
             "nearest_is_training": self._memorisation,
         }
         if unknown := set(names) - set(known):
-            msg = f"the digits have no metric {sorted(unknown)[0]}; they have {', '.join(known)}"
+            msg = f"the digits have no metric {min(unknown)}; they have {', '.join(known)}"
             raise UserError(msg)
         return {name: known[name](repeats) for name in names}
 

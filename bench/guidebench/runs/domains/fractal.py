@@ -150,7 +150,7 @@ class FractalDomain(AbstractDomain):
     @override
     def measure(self, names: Sequence[str], repeats: Sequence[Arrays]) -> dict[str, Measured]:
         if unknown := set(names) - set(_METRICS):
-            msg = f"the fractal has no metric {sorted(unknown)[0]}; it has {', '.join(_METRICS)}"
+            msg = f"the fractal has no metric {min(unknown)}; it has {', '.join(_METRICS)}"
             raise UserError(msg)
         points = [np.asarray(r["points"], dtype=np.float64) for r in repeats]
         digest = sha256_bytes(_truth().covariances_M22.numpy().tobytes())

@@ -1,0 +1,51 @@
+"""Timings, run by `nox -s bench` alone. Each group is one comparison, interleaved by rounds.
+
+Read ratios within a group, not seconds: machines are shared and noisy.
+"""
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from guidebench.data.fractal import Fractal
+from guidebench.runs.catalog import select
+from guidebench.runs.sample import Sampler, networks_of
+from tests.reference.fractal import log_density_and_score
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.benchmark(group="score of the fractal, 4,096 points, float32")
+@pytest.mark.parametrize("form", ["literal", "projected", "projected, one sigma"])
+def test_fractal_score(benchmark: BenchmarkFixture, form: str) -> None:
+    truth = Fractal.of("A", dtype=torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    x, sigma = truth.sample(4096, 0.5, generator), torch.full((4096,), 0.5)
+    if form == "literal":
+        benchmark.pedantic(lambda: log_density_and_score(truth, x, sigma), rounds=5)
+    else:
+        level = 0.5 if form.endswith("one sigma") else sigma
+        benchmark.pedantic(lambda: truth.score(x, level), rounds=15, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="one denoiser call")
+@pytest.mark.parametrize("label", ["fractal::none", "digits::none"])
+def test_denoiser(benchmark: BenchmarkFixture, label: str) -> None:
+    spec = select([label])[0].spec
+    network = networks_of(spec)["main"]
+    x = torch.randn(256, *network.sample_shape)
+    labels = torch.eye(10)[torch.arange(256) % 10] if network.label_dim else None
+    with torch.inference_mode():
+        benchmark.pedantic(lambda: network(x, 0.5, labels), rounds=20, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="a batch, start to finish")
+@pytest.mark.parametrize("label", ["fractal::autoguidance-w3", "digits::autoguidance-w1-5"])
+def test_batch(benchmark: BenchmarkFixture, label: str) -> None:
+    sampler = Sampler(select([label])[0].spec.with_options(batch_size=128, shard_size=128))
+    benchmark.pedantic(lambda: sampler.sample(range(128)), rounds=3, warmup_rounds=1)

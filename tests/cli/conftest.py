@@ -1,0 +1,63 @@
+"""The installed command, in processes of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUITE = Path(__file__).with_name("suite_tiny.py")
+Ran = subprocess.CompletedProcess[str]
+Command = Callable[..., Ran]
+
+
+def entry_point() -> str:
+    """The console script beside this interpreter, as pip installed it."""
+    found = shutil.which("guidebench", path=str(Path(sys.executable).parent))
+    assert found is not None, "guidebench is not installed beside this Python"
+    return found
+
+
+def run_command(*words: object, **environment: str) -> Ran:
+    return subprocess.run(
+        [entry_point(), *map(str, words)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | environment,
+    )
+
+
+@pytest.fixture
+def command() -> Command:
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """The tiny suite run once, by two workers; tests work on copies of its folder."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    return out, run_command("run", SUITE, "--out", out, "--ranks", 2)
+
+
+@pytest.fixture
+def results(finished: tuple[Path, Ran], tmp_path: Path) -> Path:
+    """A copy of a finished result folder, to be spoilt."""
+    return Path(shutil.copytree(finished[0], tmp_path / "out"))
+
+
+def records(out: Path) -> dict[str, dict[str, Any]]:
+    """Every record below a folder, by row."""
+    found = [json.loads(p.read_text()) for p in sorted(out.rglob("record.json"))]
+    return {record["row"]: record for record in found}
+
+
+def numbers(out: Path) -> dict[str, object]:
+    """What must not depend on ranks, kills or resumes: digests of samples, and metrics."""
+    return {row: (r["samples_sha256"], r["metrics"]) for row, r in records(out).items()}

@@ -1,0 +1,147 @@
+"""Bad input: one clear sentence, exit code 2, and nothing lost or half-written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from guidebench.checkpoints.builtin import FOLDER
+from tests.cli.conftest import SUITE, Command, Ran, numbers
+
+
+def refused(ran: Ran, *words: str) -> None:
+    lines = ran.stderr.splitlines()
+    assert ran.returncode == 2, ran.stderr
+    assert len(lines) == 1, ran.stderr
+    assert lines[0].startswith("guidebench")
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rum"], ["unknown command rum; did you mean run?"]),
+        (["run", "fractl"], ["unknown suite fractl; did you mean fractal?"]),
+        (["run", "digits::autoguidanse-w1-5"], ["no row", "did you mean autoguidance-"]),
+        (["run", "nowhere.py"], ["there is no suite file nowhere.py"]),
+        (["run", "fractal", "--num", "1"], ["--num must be at least 2, got 1"]),
+        (["run", "fractal", "--num", "many"], ["invalid int value: 'many'"]),
+        (["run", "fractal", "--repeats", "0"], ["--repeats must be at least 1, got 0"]),
+        (["run", "fractal", "--ranks", "0"], ["--ranks must be at least 1, got 0"]),
+        (["run", "fractal", "--seeds", "-1"], ["first_seed", "greater than or equal to 0"]),
+        (["run"], ["required: SUITE[::ROW ...]", "--help"]),
+        (["train", "letters"], ["invalid choice: 'letters'"]),
+        (["report", "nowhere"], ["there is no folder nowhere"]),
+        (["gate", "nowhere", "--baseline", "b.json"], ["there is no folder nowhere"]),
+    ],
+)
+def test_wrong_words(command: Command, words: list[str], said: list[str]) -> None:
+    refused(command(*words), *said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def row(:\n", ["does not load", "SyntaxError", "line 1"]),
+        ("import nowhere_at_all\n", ["does not load", "No module named 'nowhere_at_all'"]),
+        ("X = 1\n", ["has no rows"]),
+        ("def row():\n    return 3\n", ["is a int", "return RunSpec"]),
+        ("def row():\n    return 1 / 0\n", ["::row cannot be made", "division by zero"]),
+        (
+            (
+                "from guidebench.runs.spec import RunSpec\n\n"
+                "def row():\n    return RunSpec(title='x')\n"
+            ),
+            ["::row cannot be made", "role", "Field required"],
+        ),
+    ],
+)
+def test_broken_suite_files(command: Command, tmp_path: Path, text: str, said: list[str]) -> None:
+    suite = tmp_path / "broken.py"
+    suite.write_text(text)
+    refused(command("run", suite, "--out", tmp_path / "out"), *said)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_that_cannot_be_written(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(command("run", SUITE, "--out", tmp_path / "file" / "out"), "cannot write", "file/out")
+
+
+def test_cuda_where_there_is_none(command: Command, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    ran = command("run", SUITE, "--out", tmp_path, "--device", "cuda")
+    refused(ran, "no CUDA device can be used; try --device cpu")
+
+
+@pytest.mark.parametrize("damage", ["flipped byte", "missing", "provenance cut"])
+def test_altered_weights(command: Command, tmp_path: Path, damage: str) -> None:
+    networks = Path(shutil.copytree(FOLDER, tmp_path / "networks"))
+    path = networks / "fractal-main.safetensors"
+    if damage == "flipped byte":
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(bytes(data))
+        said = ["fractal-main.safetensors has SHA-256", "altered", "install guidebench again"]
+    elif damage == "missing":
+        path.unlink()
+        said = ["fractal-main.safetensors is missing"]
+    else:
+        provenance = networks / "provenance.json"
+        provenance.write_text(provenance.read_text()[:100])
+        said = ["provenance.json is not a readable provenance"]
+    ran = command("run", SUITE, "--out", tmp_path / "o", GUIDEBENCH_NETWORKS=str(networks))
+    refused(ran, *said)
+
+
+@pytest.mark.parametrize("name", ["record.json", "per_seed.safetensors", "preview.safetensors"])
+def test_what_was_cut_in_half_is_made_again(
+    results: Path, finished: tuple[Path, Ran], command: Command, name: str
+) -> None:
+    (path,) = results.glob(f"suite_tiny/unguided/*/{name}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    ran = command("run", SUITE, "--out", results, "--ranks", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert "run 1/1" in ran.stderr
+    assert numbers(results) == numbers(finished[0])
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "another run's"])
+def test_a_spoilt_shard_alone_is_redone(
+    results: Path, finished: tuple[Path, Ran], command: Command, damage: str
+) -> None:
+    (record,) = results.glob("suite_tiny/unguided/*/record.json")
+    record.unlink()
+    path = record.parent / "shards" / "000003.safetensors"
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        data = data[: len(data) // 2]
+    elif damage == "flipped":
+        data[-3] ^= 255
+    else:
+        (other,) = results.glob("suite_tiny/autoguidance-w3/*/shards/000003.safetensors")
+        data = bytearray(other.read_bytes())
+    path.write_bytes(bytes(data))
+    ran = command("run", SUITE, "--out", results, "--ranks", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert "run 2/2" in ran.stderr  # one shard and one record
+    assert numbers(results) == numbers(finished[0])
+
+
+def test_samples_that_are_not_finite_name_their_seeds(command: Command, tmp_path: Path) -> None:
+    suite = tmp_path / "wild.py"
+    suite.write_text(
+        "from guidebench.guidance.catalog import naive_truncation\n"
+        "from tests.cli.suite_tiny import unguided\n\n"
+        "def wild():\n"
+        "    return unguided().with_options(scheme=naive_truncation(1e30), curves=())\n"
+    )
+    root = str(Path(__file__).parents[2])
+    ran = command("run", suite, "--out", tmp_path / "out", "--ranks", 1, PYTHONPATH=root)
+    assert ran.returncode == 2, ran.stderr
+    assert "seeds 0 to 3: 4 of 4 samples are not finite" in ran.stderr.splitlines()[-1]
+    assert "Traceback" not in ran.stderr
+    assert not list(tmp_path.rglob("record.json"))

@@ -1,0 +1,118 @@
+"""guidebench run: its result, and that nothing but the spec decides it."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SUITE, Command, Ran, entry_point, numbers, records
+
+
+def test_prints_the_table_and_leaves_whole_records(finished: tuple[Path, Ran]) -> None:
+    out, ran = finished
+    assert ran.returncode == 0, ran.stderr
+    assert set(records(out)) == {"truth", "unguided", "autoguidance-w3"}
+    for text in ("no guidance", "autoguidance, w = 3", "perfect sampler at this N", "report.html"):
+        assert text in ran.stdout
+    record = records(out)["autoguidance-w3"]
+    assert record["cost"]["network_calls_per_image"] == {"main": 15, "guide": 15}
+    assert record["metrics"]["outlier_rate"]["noise_floor"] == pytest.approx(0.01)
+    assert record["metrics"]["outlier_rate"]["num_images"] == 96
+    assert (out / "figures").is_dir()
+
+
+def test_says_something_at_once(finished: tuple[Path, Ran]) -> None:
+    assert finished[1].stderr.splitlines()[0].split() == [
+        "run", "0/39", "0", "s", "starting", "2", "workers",
+    ]  # fmt: skip
+
+
+def test_a_second_call_does_no_work(results: Path, command: Command) -> None:
+    before = {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()}
+    ran = command("run", SUITE, "--out", results)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_ranks_do_not_change_a_bit(
+    finished: tuple[Path, Ran], tmp_path: Path, command: Command, ranks: int
+) -> None:
+    ran = command("run", SUITE, "--out", tmp_path, "--ranks", ranks)
+    assert ran.returncode == 0, ran.stderr
+    assert numbers(tmp_path) == numbers(finished[0])
+
+
+def start(out: Path) -> "subprocess.Popen[str]":
+    words = [entry_point(), "run", str(SUITE), "--out", str(out), "--ranks", "2"]
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_shards(out: Path, count: int) -> None:
+    for _ in range(1200):
+        if len(list(out.rglob("shards/*.safetensors"))) >= count:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{count} shards never came")
+
+
+def test_killed_at_any_time_it_goes_on(
+    finished: tuple[Path, Ran], tmp_path: Path, command: Command
+) -> None:
+    for shards in (1, 9, 20):
+        process = start(tmp_path)
+        wait_for_shards(tmp_path, shards)
+        process.kill()
+        process.communicate()
+    kept = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("shards/*.safetensors")}
+    ran = command("run", SUITE, "--out", tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert numbers(tmp_path) == numbers(finished[0])
+    assert all(p.stat().st_mtime_ns == at for p, at in kept.items())
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for_shards(tmp_path, 1)
+    process.kill()
+    process.communicate()  # returns once no worker holds the pipes any more
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_ctrl_c_stops_with_130_and_the_next_call_goes_on(
+    finished: tuple[Path, Ran], tmp_path: Path, command: Command
+) -> None:
+    process = start(tmp_path)
+    wait_for_shards(tmp_path, 3)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == (
+        "guidebench run: stopped; the same command goes on from here"
+    )
+    assert "Traceback" not in stderr
+    ran = command("run", SUITE, "--out", tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert numbers(tmp_path) == numbers(finished[0])
+
+
+def test_number_seeds_and_repeats_make_another_run(
+    results: Path, tmp_path: Path, command: Command
+) -> None:
+    words = ("--num", 24, "--seeds", 1000, "--repeats", 2, "--ranks", 1)
+    ran = command("run", f"{SUITE}::unguided", "--out", results, *words)
+    assert ran.returncode == 0, ran.stderr
+    made = list(results.rglob("unguided/*/record.json"))
+    assert len(made) == 2
+    ran = command("run", f"{SUITE}::unguided", "--out", tmp_path / "alone", *words)
+    record = records(tmp_path / "alone")["unguided"]
+    assert record["seeds"] == {"first": 1000, "num_per_repeat": 24, "repeats": 2}
+    metric = record["metrics"]["outlier_rate"]
+    assert len(metric["repeats"]) == 2
+    assert metric["value"] == pytest.approx(sum(metric["repeats"]) / 2)

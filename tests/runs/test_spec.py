@@ -1,0 +1,85 @@
+"""Specs: whole, frozen, and named by everything that their numbers depend on."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from guidebench.base import UserError
+from guidebench.guidance.catalog import autoguidance
+from guidebench.runs.catalog import select
+from guidebench.runs.spec import RunSpec, resolve, spec_sha256
+from guidebench.sampling import deterministic_heun
+
+SPEC = select(["fractal::autoguidance-w3"])[0].spec
+REPORT_ONLY = {"title", "role", "curves"}
+OTHER: dict[str, Any] = {
+    "title": "another",
+    "role": "curve",
+    "curves": (),
+    "networks": {"main": SPEC.networks["main"], "guide": SPEC.networks["main"]},
+    "scheme": autoguidance(2.0),
+    "sampler": deterministic_heun(16, sigma_max=5.0),
+    "num_images": 17,
+    "first_seed": 5,
+    "repeats": 2,
+    "shard_size": 4096,
+    "batch_size": 512,
+    "metrics": ("outlier_rate",),
+    "device": "cuda",
+}
+ONLY_ONE_VALUE_YET = {"engine", "precision"}
+
+
+def test_the_table_above_names_every_field() -> None:
+    tied = {"domain", "source"}  # another value needs other fields too
+    assert set(RunSpec.model_fields) == set(OTHER) | ONLY_ONE_VALUE_YET | tied
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_every_field_that_changes_numbers_changes_the_digest(field: str) -> None:
+    changed = SPEC.with_options(**{field: OTHER[field]})
+    same = spec_sha256(resolve(changed, threads=1)) == spec_sha256(resolve(SPEC, threads=1))
+    assert same == (field in REPORT_ONLY)
+
+
+def test_threads_and_weights_are_in_the_digest() -> None:
+    assert spec_sha256(resolve(SPEC, threads=1)) != spec_sha256(resolve(SPEC, threads=2))
+    assert set(resolve(SPEC, threads=1)["files"]) == {"fractal-main", "fractal-guide"}
+
+
+def test_no_field_that_changes_a_number_has_a_default() -> None:
+    optional = {n for n, f in RunSpec.model_fields.items() if not f.is_required()}
+    assert optional <= REPORT_ONLY
+
+
+def test_json_round_trip() -> None:
+    assert RunSpec.model_validate_json(SPEC.model_dump_json()) == SPEC
+
+
+def test_frozen_and_closed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        SPEC.num_images = 3  # type: ignore[misc]
+    with pytest.raises(UserError, match="extra"):
+        SPEC.with_options(colour="blue")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_images": 1}, "greater than or equal to 2"),
+        ({"shard_size": 1000}, "shard_size 1000 is no multiple of batch_size 1024"),
+        ({"networks": {}}, "networks and the scheme's roles differ in: guide, main"),
+        ({"source": "data"}, "a row of real data has neither"),
+        ({"precision": "fp8"}, "'fp32'"),
+    ],
+)
+def test_what_does_not_fit_is_said(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        SPEC.with_options(**options)
+
+
+def test_shards_cover_the_seeds_once() -> None:
+    spec = SPEC.with_options(num_images=100, repeats=3, shard_size=64, batch_size=32, first_seed=7)
+    seeds = [s for i in range(spec.num_shards) for s in spec.shard_seeds(i)]
+    assert seeds == list(range(7, 307))
