@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from guidebench.base.errors import UserError
@@ -30,7 +31,8 @@ def atomic_write(path: Path, data: bytes) -> None:
         partial.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be what is wrong
+            partial.unlink()
         reason = error.strerror or error
         msg = f"cannot write {path}: {reason}; name another folder or make room there"
         raise UserError(msg) from error
@@ -48,11 +50,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sweep_partial(folder: Path) -> int:
-    """Delete what killed writers left in `folder`; returns how many files that were."""
-    left = list(folder.glob(f".*{PARTIAL}"))
+    """Delete what killed writers left in `folder`; returns how many files that were.
+
+    Files of other processes that still run are left alone: they are being written.
+    """
+    left = [path for path in folder.glob(f".*{PARTIAL}") if not _being_written(path)]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def _being_written(partial: Path) -> bool:
+    import psutil  # noqa: PLC0415  only where there is something to sweep
+
+    process = partial.name.removesuffix(PARTIAL).rsplit(".", 2)[-2]
+    alive = process.isdecimal() and psutil.pid_exists(int(process))
+    return alive and int(process) != os.getpid()
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -1,0 +1,147 @@
+import errno
+import hashlib
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guidebench.base import (
+    UserError,
+    atomic_write,
+    canonical_json,
+    sha256_bytes,
+    sha256_file,
+    sweep_partial,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)  # fmt: skip
+
+WRITER = """
+import sys
+from pathlib import Path
+from guidebench.base import atomic_write
+path, index = Path(sys.argv[1]), 0
+while True:
+    atomic_write(path, bytes([index % 256]) * 300_000)
+    index += 1
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_writes_replaces_and_makes_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    atomic_write(path, b"old")
+    atomic_write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert names(path.parent) == ["file"]
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    atomic_write(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*file: No space left on device; name ano"):
+        atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_an_interrupt_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    atomic_write(path, b"old")
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot write"):
+        atomic_write(tmp_path / "folder" / "file", b"")
+
+
+def test_a_killed_writer_never_leaves_half_a_file(tmp_path: Path) -> None:
+    """Fifteen real kills at random moments."""
+    path, rng = tmp_path / "file", random.Random(0)
+    for _ in range(15):
+        path.unlink(missing_ok=True)
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)]) as writer:
+            give_up = time.monotonic() + 60
+            while not path.exists():
+                assert writer.poll() is None
+                assert time.monotonic() < give_up
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.03))
+            writer.send_signal(signal.SIGKILL)
+        content = path.read_bytes()
+        assert len(content) == 300_000
+        assert len(set(content)) == 1
+    left = [n for n in names(tmp_path) if n != "file"]
+    assert sweep_partial(tmp_path) == len(left)
+    assert names(tmp_path) == ["file"]
+
+
+def test_sweep_spares_whole_files_and_living_writers(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    mine = tmp_path / f".a.json.{os.getpid()}.0011aabb.partial"
+    dead = tmp_path / f".a.json.{ended.pid}.0011aabb.partial"
+    alive = tmp_path / f".a.json.{os.getppid()}.0011aabb.partial"
+    for path in (mine, dead, alive, tmp_path / "a.json", tmp_path / ".hidden"):
+        path.write_bytes(b"")
+    assert sweep_partial(tmp_path) == 2
+    assert names(tmp_path) == sorted([".hidden", "a.json", alive.name])
+    assert sweep_partial(tmp_path) == 0
+
+
+@given(st.dictionaries(st.text(), JSON, min_size=2))
+def test_canonical_json_forgets_the_order_of_keys(value: dict[str, object]) -> None:
+    turned = dict(reversed(value.items()))
+    assert canonical_json(value) == canonical_json(turned)
+    assert canonical_json([value]) == canonical_json([turned])
+
+
+def test_canonical_json_has_one_spelling() -> None:
+    assert canonical_json({"b": [1, 2.5], "a": None}) == b'{"a":null,"b":[1,2.5]}'
+    assert canonical_json([1, 2]) != canonical_json([2, 1])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_canonical_json_refuses_what_json_has_not(bad: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"a": [bad]})
+
+
+def test_digests_are_sha256(tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(1_000_000)
+    (tmp_path / "file").write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    assert sha256_bytes(data) == sha256_file(tmp_path / "file") == expected
