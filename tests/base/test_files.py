@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guidebench.base import (
@@ -122,6 +122,7 @@ def test_sweep_spares_whole_files_and_living_writers(tmp_path: Path) -> None:
     assert sweep_partial(tmp_path) == 0
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.dictionaries(st.text(), JSON, min_size=2))
 def test_canonical_json_forgets_the_order_of_keys(value: dict[str, object]) -> None:
     turned = dict(reversed(value.items()))

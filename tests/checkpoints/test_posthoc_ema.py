@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guidebench.base import UserError
@@ -52,6 +52,7 @@ def test_exponent_and_length_are_inverse(gamma: float) -> None:
     assert exponent(sigma_rel(gamma)) == pytest.approx(gamma, rel=1e-6, abs=1e-6)
 
 
+@settings(deadline=None, max_examples=20)
 @given(LENGTHS)
 def test_length_is_the_profiles_standard_deviation(length: float) -> None:
     """By sums over tau^gamma on (0, 1)."""
