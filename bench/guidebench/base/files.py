@@ -79,6 +79,17 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def ordered_safetensors(data: bytes) -> bytes:
+    """The same safetensors file with sorted header keys, so that equal tensors give equal bytes.
+
+    The library's own order differs from call to call.
+    """
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = canonical_json(json.loads(data[8:start]))
+    header += b" " * (-len(header) % 8)  # tensors stay aligned
+    return len(header).to_bytes(8, "little") + header + data[start:]
+
+
 def canonical_json(value: object) -> bytes:
     """JSON with sorted keys, no spaces and no NaN: equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from guidebench.base import UserError, atomic_write, canonical_json
+from guidebench.base import UserError, atomic_write, ordered_safetensors
 from guidebench.checkpoints import posthoc_ema
 
 _FORMAT = "guidebench-snapshots-1"
@@ -90,15 +90,7 @@ class SnapshotFile:
             "config": json.dumps(self.config, sort_keys=True),
             "snapshots": json.dumps([asdict(s) for s in self.snapshots]),
         }
-        atomic_write(path, _ordered(save(tensors, header)))
-
-
-def _ordered(data: bytes) -> bytes:
-    """The same file with sorted header keys: safetensors' own order differs from call to call."""
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = canonical_json(json.loads(data[8:start]))
-    header += b" " * (-len(header) % 8)  # tensors stay aligned
-    return len(header).to_bytes(8, "little") + header + data[start:]
+        atomic_write(path, ordered_safetensors(save(tensors, header)))
 
 
 def stack_snapshots(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

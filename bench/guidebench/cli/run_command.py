@@ -111,8 +111,11 @@ def _print_tables(jobs: "Sequence[Job]") -> None:
     console = Console()
     width = console.width if sys.stdout.isatty() else 100
     console = Console(width=width)
-    for table in build_tables(_stored([job.folder for job in jobs])):
-        console.print(terminal(table, width))
+    suites = dict.fromkeys(job.row.suite for job in jobs)
+    for suite in suites:
+        folders = [job.folder for job in jobs if job.row.suite == suite]
+        for table in build_tables(_stored(folders)):
+            console.print(terminal(table, width))
 
 
 def _write_report(out: Path) -> None:

@@ -57,11 +57,12 @@ def _call(suite: str, name: str, function: object) -> Mapping[str, RunSpec]:
         msg = f"row {suite}::{label} cannot be made: {_in_one_line(error)}; mend the suite"
         raise UserError(msg) from error
     rows = {f"{label}-{k}": s for k, s in made.items()} if isinstance(made, dict) else {label: made}
-    if wrong := [key for key, spec in rows.items() if not isinstance(spec, RunSpec)]:
-        kind = type(rows[wrong[0]]).__name__
-        msg = f"row {suite}::{wrong[0]} is a {kind}, a suite's functions return RunSpec"
+    specs = {key: spec for key, spec in rows.items() if isinstance(spec, RunSpec)}
+    if wrong := next((key for key in rows if key not in specs), None):
+        kind = type(rows[wrong]).__name__
+        msg = f"row {suite}::{wrong} is a {kind}, a suite's functions return RunSpec"
         raise UserError(msg)
-    return rows
+    return specs
 
 
 def load_suite(name: str) -> list[Row]:

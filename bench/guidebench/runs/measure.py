@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from guidebench.base import atomic_write, canonical_json, sha256_bytes
+from guidebench.base import atomic_write, canonical_json, ordered_safetensors, sha256_bytes
 from guidebench.measure.clock import throughput
 from guidebench.measure.machine import environment
 from guidebench.reports.record import (
@@ -92,7 +92,9 @@ def make_record(job: Job, *, ranks: int, threads: int) -> Record:
 
 
 def _attach(job: Job, name: str, arrays: Arrays, header: dict[str, str] | None) -> Attachment:
-    data = save({k: np.ascontiguousarray(a) for k, a in arrays.items()}, header)
+    data = ordered_safetensors(
+        save({k: np.ascontiguousarray(a) for k, a in arrays.items()}, header)
+    )
     atomic_write(job.folder / name, data)
     return Attachment(file=name, sha256=sha256_bytes(data))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from guidebench.base import atomic_write
+from guidebench.base import atomic_write, ordered_safetensors
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -77,7 +77,8 @@ def write_shard(
         "memory": dict(memory),
     }
     contiguous = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
-    atomic_write(path, save(contiguous, {"shard": json.dumps(facts, allow_nan=False)}))
+    data = save(contiguous, {"shard": json.dumps(facts, allow_nan=False)})
+    atomic_write(path, ordered_safetensors(data))
 
 
 def read_shard(path: Path, *, spec_sha256: str, seeds: range) -> Shard | None:

@@ -6,6 +6,8 @@ training equals an unbroken one bit for bit. One thread: sums then have one orde
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -199,7 +201,7 @@ def train(
     Raises:
         UserError: where the loss stops being finite, or the state cannot be written.
     """
-    with _own_threads_and_seeds():
+    with _own_threads_and_seeds(), _interrupts_between_iterations() as stop_where_asked:
         state = _State(recipe)
         if state_path is not None and state_path.exists():
             state.load(state_path)
@@ -212,11 +214,31 @@ def train(
                 if state_path is not None and time.monotonic() - saved > _SAVE_EVERY_SECONDS:
                     state.save(state_path)
                     saved = time.monotonic()
+                stop_where_asked()
         except KeyboardInterrupt:
             if state_path is not None and not state.advancing:
                 state.save(state_path)
             raise
         return state.finish()
+
+
+@contextmanager
+def _interrupts_between_iterations() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back until an iteration is whole, so that its state can be saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+
+    def stop() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

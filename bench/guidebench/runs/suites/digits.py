@@ -74,8 +74,8 @@ def cfg_w1_5() -> RunSpec:
 
 def cfg_interval_w2() -> RunSpec:
     """CFG at middle noise levels only."""
-    scheme = cfg_interval(2.0, 0.3, 10.0)
-    return _row("CFG in (0.3, 10], w = 2", scheme, {"unconditional": _UNCONDITIONAL})
+    scheme = cfg_interval(2.0, 0.5, 5.0)
+    return _row("CFG in (0.5, 5], w = 2", scheme, {"unconditional": _UNCONDITIONAL})
 
 
 def autoguidance_w1_5() -> RunSpec:
@@ -112,7 +112,7 @@ def unconditional_autoguidance() -> RunSpec:
 def weights() -> dict[str, RunSpec]:
     """More weights for the curves."""
     found = {}
-    for w in (1.25, 2.0, 3.0):
+    for w in (2.0, 3.0):
         curve = CurveRef(series=_CFG, weight=w)
         found[f"cfg-{w:g}"] = _row(
             f"CFG, w = {w:g}", cfg(w), {"unconditional": _UNCONDITIONAL}, curve

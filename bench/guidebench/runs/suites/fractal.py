@@ -82,13 +82,13 @@ def autoguidance_w3() -> RunSpec:
 def weights() -> dict[str, RunSpec]:
     """More weights for the curves."""
     more = {
-        f"cfg-{w:g}": (cfg(w), CurveRef(series=_CFG, weight=w)) for w in (1.5, 2.0, 3.0, 6.0)
+        f"cfg-{w:g}": (cfg(w), CurveRef(series=_CFG, weight=w)) for w in (2.0, 3.0, 6.0)
     } | {
         f"autoguidance-{w:g}": (autoguidance(w), CurveRef(series=_AUTOGUIDANCE, weight=w))
-        for w in (1.5, 2.0, 4.0, 6.0)
+        for w in (1.5, 2.0, 4.0)
     } | {
         f"naive-{w:g}": (naive_truncation(w), CurveRef(series=_NAIVE, weight=w))
-        for w in (1.1, 1.2, 2.0)
+        for w in (1.2, 2.0)
     }  # fmt: skip
     return {
         key: _row(f"{curve.series}, w = {curve.weight:g}", scheme, curve).with_options(role="curve")

@@ -1,0 +1,132 @@
+"""The other commands, through the installed entry point."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from guidebench.checkpoints.builtin import FOLDER
+from guidebench.cli import COMMANDS
+from tests.cli.conftest import Command, entry_point, records
+
+
+def test_help_names_every_command_without_heavy_imports(command: Command) -> None:
+    ran = command("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert ran.returncode == 0
+    for name in COMMANDS:
+        assert f"  {name} " in ran.stdout
+    imported = {line.rsplit("|", 1)[-1].strip() for line in ran.stderr.splitlines()}
+    assert "guidebench.cli" in imported
+    assert not imported & {"torch", "numpy", "pydantic", "rich", "matplotlib"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(command: Command, name: str) -> None:
+    ran = command(name, "--help")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert f"guidebench {name}" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("what", "known"),
+    [
+        ("suites", "fractal"),
+        ("rows", "digits::reduce-training-only"),
+        ("schemes", "autoguidance"),
+        ("networks", "digits-main"),
+        ("metrics", "fd_digits"),
+        ("features", "digits-classifier"),
+    ],
+)
+def test_list(command: Command, what: str, known: str) -> None:
+    plain, machine = command("list", what), command("list", what, "--json")
+    names = [entry["name"] for entry in json.loads(machine.stdout)]
+    assert known in names
+    assert [line.split()[0] for line in plain.stdout.splitlines()] == names
+
+
+def test_report_in_every_format(results: Path, command: Command, tmp_path: Path) -> None:
+    table = command("report", results, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(table.stdout)))
+    stored = records(results)["unguided"]["metrics"]["outlier_rate"]
+    (found,) = [r for r in rows if (r["row"], r["metric"]) == ("unguided", "outlier_rate")]
+    assert float(found["value"]) == stored["value"]
+    assert float(found["standard_error"]) == stored["standard_error"]
+    assert "| no guidance |" in command("report", results, "--format", "md").stdout
+    latex = tmp_path / "table.tex"
+    assert command("report", results, "--format", "latex", "--out", latex).returncode == 0
+    assert r"\toprule" in latex.read_text()
+    page = command("report", results, "--out", tmp_path / "page")
+    assert page.stdout.strip() == str(tmp_path / "page" / "report.html")
+    assert "autoguidance, w = 3" in (tmp_path / "page" / "report.html").read_text()
+
+
+def test_a_record_of_another_format_is_named(results: Path, command: Command) -> None:
+    (path,) = results.glob("suite_tiny/unguided/*/record.json")
+    path.write_text(path.read_text().replace('"format": 1', '"format": 9'))
+    ran = command("report", results)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"guidebench report: {path} has record format 9")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_gate_passes_itself_and_fails_what_got_worse(results: Path, command: Command) -> None:
+    baseline = results / "baseline.json"
+    ran = command("gate", results, "--baseline", baseline, "--update", "first")
+    assert ran.returncode == 0, ran.stderr
+    ran = command("gate", results, "--baseline", baseline)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "0 worse" in ran.stdout.splitlines()[-1]
+    stored = json.loads(baseline.read_text())
+    for record in stored["records"]:
+        metric = record["metrics"]["outlier_rate"]
+        metric["value"] -= 0.5
+        metric["repeats"] = [v - 0.5 for v in metric["repeats"]]
+        record["samples_sha256"] = "0" * 64
+    baseline.write_text(json.dumps(stored))
+    ran = command("gate", results, "--baseline", baseline)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "unguided" in ran.stdout
+    (results / "baseline.json").write_text("{")
+    ran = command("gate", results, "--baseline", baseline)
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+
+
+def test_finished_trainings_are_not_repeated(command: Command, tmp_path: Path) -> None:
+    networks = shutil.copytree(FOLDER, tmp_path / "networks")
+    ran = command("train", "digits", "--out", networks)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("already trained") == 5
+
+
+def test_an_interrupted_training_goes_on(tmp_path: Path, command: Command) -> None:
+    words = [entry_point(), "train", "digits", "--out", str(tmp_path)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    lines = [process.stderr.readline()]
+    while not lines[-1].startswith("train "):
+        lines.append(process.stderr.readline())
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert rest.splitlines()[-1].startswith("guidebench train: stopped")
+    (state,) = (tmp_path / ".state").glob("digits-main.*")
+    assert state.stat().st_size > 0
+    again = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert again.stderr is not None
+    line = again.stderr.readline()
+    while not line.startswith("train "):
+        line = again.stderr.readline()
+    os.killpg(again.pid, signal.SIGKILL)
+    again.communicate()
+    first = int(lines[-1].split()[1].split("/")[0])
+    assert int(line.split()[1].split("/")[0]) > first + 1
