@@ -9,7 +9,7 @@ DOCS = Path(__file__).parent
 PICTURES = {
     "fractal-points.png": "figure1.png",
     "fractal-curves.png": "fractal-curves.png",
-    "digits-images.png": "digits-images.png",
+    "digits-samples.png": "digits-samples.png",
     "digits-curves.png": "digits-curves.png",
 }
 

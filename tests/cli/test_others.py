@@ -107,7 +107,7 @@ def test_finished_trainings_are_not_repeated(command: Command, tmp_path: Path) -
     assert ran.stdout.count("already trained") == 5
 
 
-def test_an_interrupted_training_goes_on(tmp_path: Path, command: Command) -> None:
+def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
     words = [entry_point(), "train", "digits", "--out", str(tmp_path)]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None

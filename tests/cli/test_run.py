@@ -6,8 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from guidebench.reports.record import Record
 from tests.cli.conftest import SUITE, Command, Ran, entry_point, numbers, records
 
 
@@ -37,11 +39,10 @@ def test_a_second_call_does_no_work(results: Path, command: Command) -> None:
     assert {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize("ranks", [1, 3])
 def test_ranks_do_not_change_a_bit(
-    finished: tuple[Path, Ran], tmp_path: Path, command: Command, ranks: int
+    finished: tuple[Path, Ran], tmp_path: Path, command: Command
 ) -> None:
-    ran = command("run", SUITE, "--out", tmp_path, "--ranks", ranks)
+    ran = command("run", SUITE, "--out", tmp_path, "--ranks", 3)
     assert ran.returncode == 0, ran.stderr
     assert numbers(tmp_path) == numbers(finished[0])
 
@@ -64,7 +65,7 @@ def wait_for_shards(out: Path, count: int) -> None:
 def test_killed_at_any_time_it_goes_on(
     finished: tuple[Path, Ran], tmp_path: Path, command: Command
 ) -> None:
-    for shards in (1, 9, 20):
+    for shards in (1, 14):
         process = start(tmp_path)
         wait_for_shards(tmp_path, shards)
         process.kill()
@@ -80,9 +81,16 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for_shards(tmp_path, 1)
     process.kill()
-    process.communicate()  # returns once no worker holds the pipes any more
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    process.communicate(timeout=60)  # returns once no worker holds the pipes any more
+    group = [p for p in psutil.process_iter() if _group_of(p) == process.pid]
+    assert all(p.status() == psutil.STATUS_ZOMBIE for p in group)
+
+
+def _group_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None
 
 
 def test_ctrl_c_stops_with_130_and_the_next_call_goes_on(
@@ -102,17 +110,14 @@ def test_ctrl_c_stops_with_130_and_the_next_call_goes_on(
     assert numbers(tmp_path) == numbers(finished[0])
 
 
-def test_number_seeds_and_repeats_make_another_run(
-    results: Path, tmp_path: Path, command: Command
-) -> None:
+def test_number_seeds_and_repeats_make_another_run(results: Path, command: Command) -> None:
     words = ("--num", 24, "--seeds", 1000, "--repeats", 2, "--ranks", 1)
     ran = command("run", f"{SUITE}::unguided", "--out", results, *words)
     assert ran.returncode == 0, ran.stderr
-    made = list(results.rglob("unguided/*/record.json"))
+    made = [Record.load(path) for path in results.rglob("unguided/*/record.json")]
     assert len(made) == 2
-    ran = command("run", f"{SUITE}::unguided", "--out", tmp_path / "alone", *words)
-    record = records(tmp_path / "alone")["unguided"]
-    assert record["seeds"] == {"first": 1000, "num_per_repeat": 24, "repeats": 2}
-    metric = record["metrics"]["outlier_rate"]
-    assert len(metric["repeats"]) == 2
-    assert metric["value"] == pytest.approx(sum(metric["repeats"]) / 2)
+    (record,) = [r for r in made if r.seeds.first == 1000]
+    assert (record.seeds.num_per_repeat, record.seeds.repeats) == (24, 2)
+    metric = record.metrics["outlier_rate"]
+    assert len(metric.repeats) == 2
+    assert metric.value == pytest.approx(sum(metric.repeats) / 2)

@@ -24,7 +24,7 @@ OTHER: dict[str, Any] = {
     "first_seed": 5,
     "repeats": 2,
     "shard_size": 4096,
-    "batch_size": 512,
+    "batch_size": 256,
     "metrics": ("outlier_rate",),
     "device": "cuda",
 }
@@ -60,7 +60,7 @@ def test_json_round_trip() -> None:
 def test_frozen_and_closed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         SPEC.num_images = 3  # type: ignore[misc]
-    with pytest.raises(UserError, match="extra"):
+    with pytest.raises(UserError, match="colour: Extra inputs"):
         SPEC.with_options(colour="blue")
 
 
@@ -68,7 +68,7 @@ def test_frozen_and_closed() -> None:
     ("options", "said"),
     [
         ({"num_images": 1}, "greater than or equal to 2"),
-        ({"shard_size": 1000}, "shard_size 1000 is no multiple of batch_size 1024"),
+        ({"shard_size": 1000}, "shard_size 1000 is no multiple of batch_size 512"),
         ({"networks": {}}, "networks and the scheme's roles differ in: guide, main"),
         ({"source": "data"}, "a row of real data has neither"),
         ({"precision": "fp8"}, "'fp32'"),

@@ -121,7 +121,7 @@ def _print_tables(jobs: "Sequence[Job]") -> None:
 def _write_report(out: Path) -> None:
     """One page over all records in `out`; left alone where it shows them already."""
     records = _stored([out])
-    files = sorted(f"{r.path} {sha256_file(r.path)}" for r in records)
+    files = sorted(f"{r.path.relative_to(out)} {sha256_file(r.path)}" for r in records)
     state = sha256_bytes("\n".join(files).encode())
     marker = out / _REPORT_STATE
     if (out / "report.html").is_file() and marker.is_file() and marker.read_text() == state:

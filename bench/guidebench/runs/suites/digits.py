@@ -110,15 +110,16 @@ def unconditional_autoguidance() -> RunSpec:
 
 
 def weights() -> dict[str, RunSpec]:
-    """More weights for the curves."""
-    found = {}
-    for w in (2.0, 3.0):
-        curve = CurveRef(series=_CFG, weight=w)
-        found[f"cfg-{w:g}"] = _row(
-            f"CFG, w = {w:g}", cfg(w), {"unconditional": _UNCONDITIONAL}, curve
-        )
-        curve = CurveRef(series=_AUTOGUIDANCE, weight=w)
-        found[f"autoguidance-{w:g}"] = _row(
-            f"autoguidance, w = {w:g}", autoguidance(w), {"guide": _LESS_OF_BOTH}, curve
-        )
-    return {key: spec.with_options(role="curve") for key, spec in found.items()}
+    """One more weight for each curve, past the best one."""
+    w = 2.5
+    others = {"unconditional": _UNCONDITIONAL}
+    rows = {
+        f"cfg-{w:g}": _row(f"CFG, w = {w:g}", cfg(w), others, CurveRef(series=_CFG, weight=w)),
+        f"autoguidance-{w:g}": _row(
+            f"autoguidance, w = {w:g}",
+            autoguidance(w),
+            {"guide": _LESS_OF_BOTH},
+            CurveRef(series=_AUTOGUIDANCE, weight=w),
+        ),
+    }
+    return {key: spec.with_options(role="curve") for key, spec in rows.items()}
