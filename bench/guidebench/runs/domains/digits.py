@@ -32,7 +32,7 @@ from guidebench.reports.record import Display, FeatureSource, StatisticsSource
 from guidebench.runs.domains._base import AbstractDomain, Arrays, Measured, Start
 from guidebench.sampling.noise import PerSeed
 
-_PREVIEW_IMAGES: Final = 100
+_PREVIEW_IMAGES: Final = 200
 _SHAPE: Final = (1, 8, 8)
 CLASSIFIER: Final = "digits-classifier"
 
