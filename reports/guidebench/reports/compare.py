@@ -101,13 +101,13 @@ def incomparable(a: StoredRecord, b: StoredRecord, metric: str) -> str | None:
 
 
 def best_row(group: Group, metric: str) -> StoredRecord | None:
-    """The best scheme, but only where every other one is separably worse; else None.
+    """The best scheme that has the metric, where all others are separably worse; else None.
 
     Each of its differences must have a 95 % interval without 0, and all must hold at once,
     so that no correction for the number of rows is needed.
     """
     ranked = rank(group, metric)
-    if len(ranked) < 2 or any(metric not in r.record.metrics for r in group.schemes):
+    if len(ranked) < 2:
         return None
     first, *others = ranked
     if any(incomparable(first, other, metric) for other in others):

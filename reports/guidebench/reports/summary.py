@@ -43,9 +43,10 @@ def _metric_sentence(group: Group, metric: str) -> str:
     shown = _value(first, metric)
     if not others:
         return f"{first.record.title} is the only scheme with {label}: {shown}."
-    if best_row(group, metric) is None:
-        return f"No scheme has a separably {extreme} {label}: {_leader(first, others, metric)}"
     other = _unguided(group, metric)
+    if best_row(group, metric) is None:
+        leader = f"No scheme has a separably {extreme} {label}: {_leader(first, others, metric)}"
+        return f"{leader}{_gain(first, other, metric)}"
     rival = others[0] if other is None or other is first else other
     return (
         f"{first.record.title} has the {extreme} {label}: {shown} against "
@@ -67,7 +68,15 @@ def _leader(first: StoredRecord, others: Sequence[StoredRecord], metric: str) ->
                 f"to {other.record.title} ({_value(other, metric)}) is "
                 f"{difference_words(found)}, which includes 0."
             )
-    return f"not every row was measured on it; {first.record.title} leads those that were."
+    raise AssertionError  # best_row would have found it separable from all
+
+
+def _gain(first: StoredRecord, unguided: StoredRecord | None, metric: str) -> str:
+    """How far the leader is from the unguided row, where both can be compared."""
+    if unguided is None or unguided is first or incomparable(first, unguided, metric):
+        return ""
+    found = difference_words(difference(first, unguided, metric))
+    return f" Its difference to {unguided.record.title} ({_value(unguided, metric)}) is {found}."
 
 
 def _price(group: Group, metrics: Sequence[str]) -> list[str]:

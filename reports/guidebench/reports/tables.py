@@ -226,7 +226,7 @@ def _best_notes(group: Group, best: dict[str, StoredRecord | None]) -> Iterable[
         how = "paired by seed" if _all_paired(group, best) else "not all paired by seed"
         yield (
             f"{STAR} the best scheme, marked only where the 95 % interval of its difference to "
-            f"every other scheme leaves out 0 (differences {how})."
+            f"every other scheme with that metric leaves out 0 (differences {how})."
         )
     open_metrics = [group.displays[name].label for name in ranked if best[name] is None]
     if open_metrics:
@@ -238,7 +238,7 @@ def _all_paired(group: Group, best: dict[str, StoredRecord | None]) -> bool:
         difference(first, other, name).paired
         for name, first in best.items()
         if first is not None
-        for other in group.schemes
+        for other in rank(group, name)
         if other is not first
     )
 

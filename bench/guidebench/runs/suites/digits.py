@@ -86,12 +86,16 @@ def autoguidance_w1_5() -> RunSpec:
 
 def reduce_training_only() -> RunSpec:
     """The guide is the main network, earlier."""
-    return _row("- reduce training only, w = 2", autoguidance(2.0), {"guide": _LESS_TRAINING})
+    return _row(
+        "autoguidance, less training only, w = 2", autoguidance(2.0), {"guide": _LESS_TRAINING}
+    )
 
 
 def reduce_capacity_only() -> RunSpec:
     """The guide is a smaller network, trained as long."""
-    return _row("- reduce capacity only, w = 1.5", autoguidance(1.5), {"guide": _LESS_CAPACITY})
+    return _row(
+        "autoguidance, less capacity only, w = 1.5", autoguidance(1.5), {"guide": _LESS_CAPACITY}
+    )
 
 
 def unconditional() -> RunSpec:
