@@ -10,7 +10,7 @@ from guidebench.checkpoints.builtin import FOLDER
 from tests.cli.conftest import SUITE, Command, Ran, numbers
 
 
-def refused(ran: Ran, *words: str) -> None:
+def check_refused(ran: Ran, *words: str) -> None:
     lines = ran.stderr.splitlines()
     assert ran.returncode == 2, ran.stderr
     assert len(lines) == 1, ran.stderr
@@ -38,7 +38,7 @@ def refused(ran: Ran, *words: str) -> None:
     ],
 )
 def test_wrong_words(command: Command, words: list[str], said: list[str]) -> None:
-    refused(command(*words), *said)
+    check_refused(command(*words), *said)
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,22 @@ def test_wrong_words(command: Command, words: list[str], said: list[str]) -> Non
 def test_broken_suite_files(command: Command, tmp_path: Path, text: str, said: list[str]) -> None:
     suite = tmp_path / "broken.py"
     suite.write_text(text)
-    refused(command("run", suite, "--out", tmp_path / "out"), *said)
+    check_refused(command("run", suite, "--out", tmp_path / "out"), *said)
     assert not (tmp_path / "out").exists()
 
 
 def test_folder_that_cannot_be_written(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(command("run", SUITE, "--out", tmp_path / "file" / "out"), "cannot write", "file/out")
+    check_refused(
+        command("run", SUITE, "--out", tmp_path / "file" / "out"), "cannot write", "file/out"
+    )
 
 
 def test_cuda_where_there_is_none(command: Command, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     ran = command("run", SUITE, "--out", tmp_path, "--device", "cuda")
-    refused(ran, "no CUDA device can be used; try --device cpu")
+    check_refused(ran, "no CUDA device can be used; try --device cpu")
 
 
 @pytest.mark.parametrize("damage", ["flipped byte", "missing", "provenance cut"])
@@ -94,7 +96,7 @@ def test_altered_weights(command: Command, tmp_path: Path, damage: str) -> None:
         provenance.write_text(provenance.read_text()[:100])
         said = ["provenance.json is not a readable provenance"]
     ran = command("run", SUITE, "--out", tmp_path / "o", GUIDEBENCH_NETWORKS=str(networks))
-    refused(ran, *said)
+    check_refused(ran, *said)
 
 
 def test_what_was_cut_in_half_is_made_again(

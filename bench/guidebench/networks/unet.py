@@ -7,6 +7,7 @@ Shapes: B images, C channels, H x W pixels, E embedding channels, L class labels
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
@@ -97,7 +98,7 @@ class Block(nn.Module):
         return x.clip(-_CLIP, _CLIP)
 
     def _attention(self, x_BCHW: Tensor) -> Tensor:
-        """Cosine attention: queries, keys and values of unit magnitude, Sec. 2.2 and Eq. 66."""
+        """Cosine attention: queries, keys and values of unit magnitude per head."""
         assert self.attn_qkv is not None
         assert self.attn_proj is not None
         b, c, h, w = x_BCHW.shape
@@ -106,6 +107,62 @@ class Block(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.attn_proj(y.transpose(2, 3).reshape(b, c, h, w))
         return out
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """One block of the U-Net: its published name, channels, resampling and attention."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    resample: Resample
+    attention: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which blocks there are, from the highest resolution down and back up (Fig. 21)."""
+
+    resolution: int
+    widths: Sequence[int]
+    num_blocks: int
+    attn_resolutions: Sequence[int]
+
+    def _at(self, level: int) -> tuple[str, bool]:
+        resolution = self.resolution >> level
+        return f"{resolution}x{resolution}_", resolution in self.attn_resolutions
+
+    def encoder(self) -> list[_Stage]:
+        """Blocks after the first convolution; each ends in a skip connection."""
+        stages, channels = [], self.widths[0]
+        for level, width in enumerate(self.widths):
+            at, attention = self._at(level)
+            if level:
+                stages.append(_Stage(f"{at}down", channels, channels, "down", attention=False))
+            for i in range(self.num_blocks):
+                stages.append(_Stage(f"{at}block{i}", channels, width, "keep", attention))
+                channels = width
+        return stages
+
+    def decoder(self) -> list[_Stage]:
+        """Blocks named "block" also take the skip connections, last one first."""
+        skips = [self.widths[0], *(stage.out_channels for stage in self.encoder())]
+        stages, channels = [], self.widths[-1]
+        for level, width in reversed(list(enumerate(self.widths))):
+            at, attention = self._at(level)
+            if level == len(self.widths) - 1:
+                stages.append(_Stage(f"{at}in0", channels, channels, "keep", attention=True))
+                stages.append(_Stage(f"{at}in1", channels, channels, "keep", attention=False))
+            else:
+                stages.append(_Stage(f"{at}up", channels, channels, "up", attention=False))
+            for i in range(self.num_blocks + 1):
+                wide = channels + skips.pop()
+                stages.append(_Stage(f"{at}block{i}", wide, width, "keep", attention))
+                channels = width
+        return stages
 
 
 @final
@@ -131,63 +188,28 @@ class UNet(nn.Module):
         widths = [model_channels * m for m in channel_mult]
         noise_width = model_channels * channel_mult_noise if channel_mult_noise else widths[0]
         emb = model_channels * channel_mult_emb if channel_mult_emb else max(widths)
+        plan = _Plan(img_resolution, widths, num_blocks, attn_resolutions)
+
+        def block(stage: _Stage, *, decoder: bool) -> Block:
+            return Block(
+                stage.in_channels,
+                stage.out_channels,
+                emb,
+                decoder=decoder,
+                resample=stage.resample,
+                num_heads=stage.out_channels // channels_per_head if stage.attention else 0,
+                dropout=dropout,
+            )
+
         self.out_gain = nn.Parameter(torch.zeros([]))
         self.emb_fourier = MPFourier(noise_width)
         self.emb_noise = MPConv(noise_width, emb)
         self.emb_label = MPConv(label_dim, emb) if label_dim else None
-
-        def block(
-            c_in: int,
-            c_out: int,
-            res: int,
-            *,
-            decoder: bool,
-            resample: Resample = "keep",
-            attention: bool | None = None,
-        ) -> Block:
-            wanted = res in attn_resolutions if attention is None else attention
-            return Block(
-                c_in, c_out, emb, decoder=decoder, resample=resample, dropout=dropout,
-                num_heads=c_out // channels_per_head if wanted else 0,
-            )  # fmt: skip
-
-        self.enc = nn.ModuleDict()
-        c_out, skips = img_channels + 1, []
-        for level, width in enumerate(widths):
-            res = img_resolution >> level
-            if level == 0:
-                self.enc[f"{res}x{res}_conv"] = MPConv(c_out, width, (3, 3))
-                c_out = width
-            else:
-                self.enc[f"{res}x{res}_down"] = block(
-                    c_out, c_out, res, decoder=False, resample="down", attention=False
-                )
-            skips.append(c_out)
-            for index in range(num_blocks):
-                self.enc[f"{res}x{res}_block{index}"] = block(c_out, width, res, decoder=False)
-                c_out = width
-                skips.append(c_out)
-
-        self.dec = nn.ModuleDict()
-        for level, width in reversed(list(enumerate(widths))):
-            res = img_resolution >> level
-            if level == len(widths) - 1:
-                self.dec[f"{res}x{res}_in0"] = block(
-                    c_out, c_out, res, decoder=True, attention=True
-                )
-                self.dec[f"{res}x{res}_in1"] = block(
-                    c_out, c_out, res, decoder=True, attention=False
-                )
-            else:
-                self.dec[f"{res}x{res}_up"] = block(
-                    c_out, c_out, res, decoder=True, resample="up", attention=False
-                )
-            for index in range(num_blocks + 1):
-                self.dec[f"{res}x{res}_block{index}"] = block(
-                    c_out + skips.pop(), width, res, decoder=True
-                )
-                c_out = width
-        self.out_conv = MPConv(c_out, img_channels, (3, 3))
+        first = f"{img_resolution}x{img_resolution}_conv"
+        self.enc = nn.ModuleDict({first: MPConv(img_channels + 1, widths[0], (3, 3))})
+        self.enc.update({s.name: block(s, decoder=False) for s in plan.encoder()})
+        self.dec = nn.ModuleDict({s.name: block(s, decoder=True) for s in plan.decoder()})
+        self.out_conv = MPConv(widths[0], img_channels, (3, 3))
 
     def bake(self, dtype: torch.dtype) -> None:
         """Fix all weights for inference, those of the blocks in `dtype`."""
