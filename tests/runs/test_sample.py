@@ -102,6 +102,8 @@ def test_record_from_shards(tmp_path: Path, label: str) -> None:
     measure_run(job, 1, 1)
     record = Record.load(job.record_path)
     assert job.finished() == record
+    renamed = row.model_copy(update={"spec": row.spec.with_options(title="another")})
+    assert make_job(renamed, tmp_path, threads=1).finished() is None  # measured again, not sampled
     assert set(record.metrics) == set(row.spec.metrics)
     assert record.seeds.repeats == 2
     for result in record.metrics.values():

@@ -52,7 +52,16 @@ class Job:
             return None
         attached = (record.per_seed, *([record.preview] if record.preview else []))
         whole = all(_is_whole(self.folder / a.file, a.sha256) for a in attached)
-        return record if whole and record.spec_sha256 == self.sha256 else None
+        same = record.spec_sha256 == self.sha256 and self._is_shown_by(record)
+        return record if whole and same else None
+
+    def _is_shown_by(self, record: Record) -> bool:
+        """Titles, roles and curves are in no digest: where they changed, the record is remade."""
+        row, spec = self.row, self.row.spec
+        here = (row.suite_title, spec.title, spec.role, row.order)
+        there = (record.suite_title, record.title, record.role, record.order)
+        curves = [(c.series, c.weight) for c in record.curves]
+        return here == there and curves == [(c.series, c.weight) for c in spec.curves]
 
 
 def _is_whole(path: Path, sha256: str) -> bool:
