@@ -106,6 +106,9 @@ def select(names: Sequence[str]) -> list[Row]:
     found: dict[str, Row] = {}
     for name in names:
         suite, *wanted = name.split("::")
+        if not all((suite, *wanted)):
+            msg = f"{name!r} leaves a name empty; write SUITE or SUITE::ROW, as in fractal::none"
+            raise UserError(msg)
         rows = {row.name: row for row in load_suite(suite)}
         for row in wanted:
             if row not in rows:
