@@ -139,7 +139,7 @@ class Fractal:
         self, u_N: Tensor, within_N2: Tensor, noise_N2: Tensor, sigma: Tensor | float
     ) -> Tensor:
         """Turn uniform and standard normal numbers into draws from p(x; sigma), [N, 2]."""
-        edges = self.weights_M.cumsum(0)
+        edges = self.weights_M.cpu().cumsum(0).to(u_N.device)  # CUDA's is not deterministic
         m_N = torch.searchsorted(edges, u_N).clamp_max(len(edges) - 1)
         offset_N2 = within_N2 * self.variances_M2[m_N].sqrt()
         clean = self.means_M2[m_N] + (offset_N2.unsqueeze(1) @ self.axes_M22[m_N]).squeeze(1)

@@ -22,6 +22,7 @@ def start_rank(counter: "Synchronized[int]", threads: int, device: str) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
     with counter.get_lock():
         rank, counter.value = counter.value, counter.value + 1
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS: one order of sums
     import torch  # noqa: PLC0415  costs seconds, and the parent does without
 
     torch.set_num_threads(threads)

@@ -9,7 +9,6 @@ from typing import Any, Final, final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
@@ -72,7 +71,7 @@ class DigitsDomain(AbstractDomain):
         noise = PerSeed(seeds_B, device)
         x = noise.normal(_SHAPE) * sigma_max
         asked = noise.integer(NUM_CLASSES)
-        return Start(noise, x, F.one_hot(asked, NUM_CLASSES).to(torch.float32), asked)
+        return Start(noise, x, torch.eye(NUM_CLASSES, device=device)[asked], asked)
 
     @override
     def finish(self, x: Tensor, asked_B: Tensor | None) -> dict[str, NDArray[Any]]:
