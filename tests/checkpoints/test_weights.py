@@ -107,7 +107,7 @@ def test_the_future_is_refused() -> None:
         example().reconstruct(301, 0.05)
 
 
-def refused(path: Path) -> str:
+def check_refused(path: Path) -> str:
     with pytest.raises(UserError) as caught:
         load_snapshots(path)
     message = str(caught.value)
@@ -118,13 +118,13 @@ def refused(path: Path) -> str:
 
 def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    assert "not a readable safetensors file" in refused(path)
-    assert "not a readable safetensors file" in refused(tmp_path)
+    assert "not a readable safetensors file" in check_refused(path)
+    assert "not a readable safetensors file" in check_refused(tmp_path)
     example().save(path, torch.float32)
     whole = path.read_bytes()
     for size in (0, 4, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        assert "not a readable safetensors file" in refused(path)
+        assert "not a readable safetensors file" in check_refused(path)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -132,7 +132,7 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
 def test_random_bytes_are_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(data)
-    refused(path)
+    check_refused(path)
 
 
 def header(**changed: str | None) -> dict[str, str]:
@@ -162,4 +162,4 @@ def test_other_headers_are_refused(tmp_path: Path, changed: Any, reason: str) ->
     path.write_bytes(save({"a": torch.zeros(1, 2)}, header()))
     assert load_snapshots(path).snapshots == (Snapshot(1, 0.05),)
     path.write_bytes(save({"a": torch.zeros(1, 2)}, header(**changed)))
-    assert reason in refused(path)
+    assert reason in check_refused(path)

@@ -34,7 +34,7 @@ def unbaked(name: str) -> tuple[Unbaked, dict[str, Tensor]]:
     return network.eval().requires_grad_(False), arrays
 
 
-def close(found: Tensor, expected: Tensor) -> None:
+def check_close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -45,10 +45,10 @@ def test_agrees_with_the_published_network(name: str, baked: bool) -> None:
     if baked:
         assert network.bake() is network
     x, sigma = arrays["in/x"], arrays["in/sigma"]
-    close(network(x, sigma, arrays.get("in/labels")), arrays["out/D"])
-    close(network.log_variance(sigma), arrays["out/logvar"])
+    check_close(network(x, sigma, arrays.get("in/labels")), arrays["out/D"])
+    check_close(network.log_variance(sigma), arrays["out/logvar"])
     if name == "cond":
-        close(network(x, sigma), arrays["out/D_nolabel"])
+        check_close(network(x, sigma), arrays["out/D_nolabel"])
         assert not torch.allclose(arrays["out/D_nolabel"], arrays["out/D"], atol=1e-3)
 
 
@@ -62,7 +62,7 @@ def test_the_registry_builds_the_same(name: str) -> None:
     assert network.label_dim == config["label_dim"]
     assert network.sample_shape == arrays["in/x"].shape[1:]
     found = network(arrays["in/x"], arrays["in/sigma"], arrays.get("in/labels"))
-    close(found, arrays["out/D"])
+    check_close(found, arrays["out/D"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,8 +74,10 @@ def test_rows_of_a_batch_are_independent(name: str) -> None:
     for n in range(len(x)):
         row = slice(n, n + 1)
         alone = network(x[row], sigma[row], None if labels is None else labels[row])
-        close(alone, whole[row])
-        close(network(x[row], float(sigma[n]), None if labels is None else labels[row]), alone)
+        check_close(alone, whole[row])
+        check_close(
+            network(x[row], float(sigma[n]), None if labels is None else labels[row]), alone
+        )
 
 
 def test_without_noise_the_input_is_the_answer() -> None:
