@@ -110,8 +110,8 @@ def test_a_killed_writer_never_leaves_half_a_file(tmp_path: Path) -> None:
 
 
 def test_sweep_spares_whole_files_and_living_writers(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
     mine = tmp_path / f".a.json.{os.getpid()}.0011aabb.partial"
     dead = tmp_path / f".a.json.{ended.pid}.0011aabb.partial"
     alive = tmp_path / f".a.json.{os.getppid()}.0011aabb.partial"

@@ -1,6 +1,6 @@
 """Power-function EMA profiles and their reconstruction after training. No files, no networks.
 
-Karras et al. 2023 (EDM2), arXiv:2312.02696, Sec. 3.1-3.2 and Appendix C. The average of the
+Karras et al. 2023 (EDM2), arXiv:2312.02696. The average of the
 weights theta(tau) up to time t has weight proportional to tau^gamma; its length is given as
 sigma_rel, the profile's standard deviation relative to t.
 
@@ -19,7 +19,7 @@ MAX_SIGMA_REL = math.sqrt(1 / 12)  # gamma = 0, the plain mean of all weights
 
 
 def exponent(sigma_rel: float) -> float:
-    """Gamma of the profile with relative standard deviation `sigma_rel`, Eq. 123 inverted.
+    """Gamma of the profile with relative standard deviation `sigma_rel`: `sigma_rel` inverted.
 
     >>> round(exponent(0.10), 2)
     6.94
@@ -36,7 +36,7 @@ def exponent(sigma_rel: float) -> float:
 
 
 def sigma_rel(gamma: float) -> float:
-    """Relative standard deviation of the profile tau^gamma, Eq. 123.
+    """Relative standard deviation of the profile tau^gamma.
 
     >>> round(sigma_rel(6.94), 3)
     0.1
@@ -45,7 +45,7 @@ def sigma_rel(gamma: float) -> float:
 
 
 def beta(length: float, t_next: float, t_delta: float) -> float:
-    """Decay of one update that arrives at time `t_next` after `t_delta`, Eq. 127.
+    """Decay of one update that arrives at time `t_next` after `t_delta`.
 
     >>> beta(0.10, t_next=64, t_delta=64)
     0.0
@@ -58,7 +58,7 @@ def coefficients(
 ) -> NDArray[np.float64]:
     """Weights [S, R] whose combination of snapshots is closest to each result's profile.
 
-    Least squares in the inner product of profiles, Sec. 3.2 and Algorithm 3; each column
+    Least squares in the inner product of profiles; each column
     is scaled to sum to 1, so that a constant network stays as it is.
 
     Args:
@@ -83,7 +83,7 @@ def coefficients(
 def _inner_products(
     a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]
 ) -> NDArray[np.float64]:
-    """<p_a, p_b> for each pair of profiles, Eq. 151 of the appendix."""
+    """<p_a, p_b> for each pair of profiles, in closed form."""
     t_a, gamma_a = (np.array(v)[:, None] for v in _times_and_exponents(a))
     t_b, gamma_b = (np.array(v)[None, :] for v in _times_and_exponents(b))
     ratio = t_a / t_b

@@ -51,7 +51,7 @@ class SnapshotFile:
         """State dict, float32, of the average with length `ema` at `iteration`.
 
         A stored snapshot is returned as it is; any other is the least-squares combination of
-        all of them (Sec. 3.2 of arXiv:2312.02696).
+        all of them (arXiv:2312.02696).
 
         Raises:
             UserError: where no stored snapshot reaches `iteration`, or only one is stored and

@@ -115,7 +115,7 @@ class Fractal:
         return self._over_chunks(x_N2, sigma, score=True)[1]
 
     def denoise(self, x_N2: Tensor, sigma: Tensor | float) -> Tensor:
-        """Ideal denoiser D(x; sigma) = x + sigma^2 score, Eq. 3 of Karras et al. 2022."""
+        """Ideal denoiser D(x; sigma) = x + sigma^2 score, Karras et al. 2022."""
         variance = torch.as_tensor(sigma, dtype=x_N2.dtype, device=x_N2.device) ** 2
         return x_N2 + variance.reshape(-1, 1) * self.score(x_N2, sigma)
 

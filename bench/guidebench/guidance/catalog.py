@@ -31,7 +31,7 @@ def cfg_interval(weight: float, sigma_lo: float, sigma_hi: float) -> Scheme:
 
 
 def autoguidance(weight: float) -> Scheme:
-    """Away from a worse version of the same network; Eq. 5 of arXiv:2406.02507."""
+    """Away from a worse version of the same network; arXiv:2406.02507."""
     return _away_from("autoguidance", GUIDE, Constant(weight=weight))
 
 

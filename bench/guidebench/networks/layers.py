@@ -1,6 +1,6 @@
 """Magnitude-preserving primitives, written from Karras et al. 2023 (EDM2), arXiv:2312.02696.
 
-Each keeps the expected magnitude of activations at 1 by construction (Sec. 2.3, Appendix B).
+Each keeps the expected magnitude of activations at 1 by construction.
 
 Shapes: B images, C or I/O channels, H x W pixels; weights are O x I or O x I x k x k.
 """
@@ -18,7 +18,7 @@ SILU_MAGNITUDE = 0.596  # E[silu(x)^2]^(1/2) for x ~ N(0, 1), Eq. 81
 
 
 def normalize(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
-    """Scale to unit root mean square over `dims` (default: all but the first), Eq. 66.
+    """Scale to unit root mean square over `dims` (default: all but the first).
 
     The norm is taken in float32 at least, so that fp16 activations cannot overflow it.
     """
@@ -40,7 +40,7 @@ def mp_sum(a: Tensor, b: Tensor, t: float) -> Tensor:
 
 
 def mp_cat(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Concatenate channels so that `b` contributes with weight t against 1 - t, Eq. 103."""
+    """Concatenate channels so that `b` contributes with weight t against 1 - t."""
     n_a, n_b = a.shape[1], b.shape[1]
     scale = math.sqrt((n_a + n_b) / ((1 - t) ** 2 + t**2))
     return torch.cat(
@@ -60,7 +60,7 @@ def upsample(x_BCHW: Tensor) -> Tensor:
 
 @final
 class MPFourier(nn.Module):
-    """Random Fourier features of a scalar, sqrt(2) cos(2 pi (f x + phase)), Eq. 75."""
+    """Random Fourier features of a scalar, sqrt(2) cos(2 pi (f x + phase))."""
 
     freqs: Tensor
     phases: Tensor
@@ -79,10 +79,10 @@ class MPFourier(nn.Module):
 
 @final
 class MPConv(nn.Module):
-    """Convolution or linear layer without bias whose filters have unit norm, Eq. 47 and 66.
+    """Convolution or linear layer without bias whose filters have unit norm.
 
     In training the stored weight itself is normalised before each use ("forced weight
-    normalisation", Sec. 2.3). `bake` fixes the scaled weight for inference, once.
+    normalisation"). `bake` fixes the scaled weight for inference, once.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, ...] = ()) -> None:

@@ -1,6 +1,7 @@
 """The EDM2 denoiser D(x; sigma, labels): preconditioning around the raw U-Net.
 
-Karras et al. 2022 (EDM), Table 1 and Eq. 7; learned uncertainty u(sigma) of EDM2, Eq. 21-23.
+Preconditioning of Karras et al. 2022 (EDM), arXiv:2206.00364; learned uncertainty u(sigma) of
+Karras et al. 2023 (EDM2), arXiv:2312.02696.
 
 Shapes: B images, C channels, H x W pixels, L class labels (one-hot).
 """

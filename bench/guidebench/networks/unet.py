@@ -1,4 +1,4 @@
-"""The EDM2 U-Net, config G, written from Karras et al. 2023, arXiv:2312.02696 (Fig. 21, Table 6).
+"""The EDM2 U-Net, config G, written from Karras et al. 2023, arXiv:2312.02696.
 
 Names of parameters follow the published checkpoints, so that these can be read later.
 
@@ -124,7 +124,7 @@ class _Stage:
 @final
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Which blocks there are, from the highest resolution down and back up (Fig. 21)."""
+    """Which blocks there are, from the highest resolution down and back up."""
 
     resolution: int
     widths: Sequence[int]

@@ -56,7 +56,7 @@ class Recipe:
     """Everything that the trained weights depend on.
 
     `ramp_iterations` is the linear warm-up, `decay_iterations` the t_ref of the
-    inverse-square-root decay (Eq. 67 of arXiv:2312.02696). Each iteration in
+    inverse-square-root decay (EDM2, arXiv:2312.02696). Each iteration in
     `snapshot_iterations` stores every EMA in `ema_lengths`.
     """
 

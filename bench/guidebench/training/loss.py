@@ -17,7 +17,7 @@ from guidebench.networks.precondition import EDM2Denoiser
 @final
 @dataclass(frozen=True, slots=True)
 class EDM2Loss:
-    """Denoising score matching with learned uncertainty, Eq. 14-21 of EDM2, arXiv:2312.02696.
+    """Denoising score matching with learned uncertainty of EDM2, arXiv:2312.02696.
 
     ln sigma ~ N(p_mean, p_std^2); the squared error is weighted by lambda(sigma) and by
     exp(-u(sigma)), and u(sigma) is added so that it learns the log of the error.

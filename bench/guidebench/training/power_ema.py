@@ -11,7 +11,7 @@ from guidebench.checkpoints import posthoc_ema
 
 @final
 class PowerEMA:
-    """One running average per EMA length, Algorithm 2 of Karras et al. 2023 (EDM2).
+    """One running average per EMA length, Karras et al. 2023 (EDM2), arXiv:2312.02696.
 
     Time is counted in iterations from 1; the first update copies the weights.
     """
