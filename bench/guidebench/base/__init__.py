@@ -1,6 +1,7 @@
 """What every part may use: errors a user can act on, and files that are whole or absent."""
 
 from guidebench.base.errors import UserError as UserError
+from guidebench.base.files import atomic_file as atomic_file
 from guidebench.base.files import atomic_write as atomic_write
 from guidebench.base.files import canonical_json as canonical_json
 from guidebench.base.files import ordered_safetensors as ordered_safetensors

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from guidebench.base.errors import UserError
@@ -15,6 +16,17 @@ PARTIAL = ".partial"
 def atomic_write(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that any reader, and any crash, sees all of it or none.
 
+    Raises:
+        UserError: where the file system refuses; nothing is left behind.
+    """
+    with atomic_file(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it becomes `path` when the block ends without an error.
+
     Each call has a temporary file of its own in the same folder, so that two writers never
     share one: a lock is not needed for correctness.
 
@@ -24,12 +36,10 @@ def atomic_write(path: Path, data: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        _sync(partial)
         partial.replace(path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except OSError as error:
         with suppress(OSError):  # the folder itself may be what is wrong
             partial.unlink()
@@ -41,8 +51,8 @@ def atomic_write(path: Path, data: bytes) -> None:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,0 +1,1 @@
+"""Actions of `guidebench checkpoint`, one module each."""
