@@ -1,20 +1,22 @@
 """One network in one safetensors file: its tensors as stored, and all that rebuilds it.
 
 What `checkpoint convert` writes from a published pickle and `checkpoint ema` from snapshots.
+Reading a header needs no torch.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self, final
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from guidebench.base import UserError, atomic_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT: Final = "guidebench-network-1"
 
@@ -66,10 +68,12 @@ class NetworkFile:
     """Header and tensors; names as in the published state dicts, dtypes as stored."""
 
     header: NetworkHeader
-    tensors: Mapping[str, Tensor]
+    tensors: "Mapping[str, Tensor]"
 
     def save(self, path: Path) -> None:
         """Write whole or not at all, one tensor in memory at a time beyond those given."""
+        from safetensors.torch import save_file  # noqa: PLC0415  torch costs seconds
+
         facts = {"format": FORMAT, "network": self.header.model_dump_json()}
         with atomic_file(path) as partial:
             save_file(dict(self.tensors), partial, facts)
@@ -94,7 +98,7 @@ def read_network_header(path: Path) -> NetworkHeader:
         UserError: for a file that cannot be read, or one in another format.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             facts = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         msg = f"{path} is not a readable safetensors file ({error}); convert or fetch it again"
