@@ -5,7 +5,6 @@ Reading a header needs no torch.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, final
@@ -16,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from guidebench.base import UserError, atomic_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 FORMAT: Final = "guidebench-network-1"
