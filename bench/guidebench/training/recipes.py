@@ -71,7 +71,7 @@ def _classifier() -> Recipe:
 RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
     "fractal": (
         _fractal("fractal-main", "A", 64, 4096),
-        # Autoguidance depends on the guide's seed: the best of 0..3, see docs/figure1.md.
+        # Autoguidance depends on the guide's seed: the best of 0..3, see docs/choices.md.
         _fractal("fractal-guide", "A", 32, 512, seed=3),
         _fractal("fractal-cfg-guide", "AB", 32, 512),
     ),

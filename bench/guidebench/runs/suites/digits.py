@@ -1,7 +1,7 @@
 """The 8x8 digits with networks in the roles of Table 1 of arXiv:2406.02507.
 
-EMA lengths, guides and weights were chosen on other seeds than those measured here; what else was
-tried is in docs/choices.md.
+How EMA lengths, guides and weights were chosen, on which seeds, and the same rows on seeds never
+looked at: docs/choices.md.
 """
 
 from guidebench.guidance.catalog import autoguidance, cfg, cfg_interval, none
