@@ -171,6 +171,7 @@ def write_simple(
     display: Display = SIMPLE,
     suite: str = "simple",
     reference: str = "reference",
+    preview: tuple[str, Mapping[str, np.ndarray]] | None = None,
 ) -> StoredRecord:
     """A run with one metric, `score`, which is the mean of `samples_N`."""
     value = float(samples_N.mean())
@@ -178,5 +179,5 @@ def write_simple(
     source = StatisticsSource(name="reference", sha256=digest(reference), num_images=8192)
     result = result.model_copy(update={"reference": source})
     influences = {"score": np.ascontiguousarray(samples_N - value)}
-    path = write_run(out, (suite, suite.title()), row, {"score": result}, influences, None)
+    path = write_run(out, (suite, suite.title()), row, {"score": result}, influences, preview)
     return load_record(path)

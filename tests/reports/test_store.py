@@ -132,6 +132,26 @@ def test_preview_that_cannot_be_drawn(stored: StoredRecord, kind: str, message: 
         load_record(rewrite(stored, preview=attachment)).preview()
 
 
+@pytest.mark.parametrize(("channels", "count"), [(4, 2), (3, 5)])
+def test_images_of_another_shape_are_named(tmp_path: Path, channels: int, count: int) -> None:
+    arrays: dict[str, np.ndarray] = {
+        "images": np.zeros((2, 8, 8, channels), np.uint8),
+        "labels": np.zeros(count),
+    }
+    stored = write_simple(tmp_path, ROW, SAMPLES_N, preview=("images", arrays))
+    with pytest.raises(
+        RecordError, match=rf"images \[2, 8, 8, {channels}\] and labels \[{count}\]"
+    ):
+        stored.preview()
+
+
+def test_records_from_before_published_values_still_read(stored: StoredRecord) -> None:
+    fields = json.loads(stored.path.read_text())
+    assert fields.pop("published") == {}
+    stored.path.write_text(json.dumps(fields))
+    assert load_record(stored.path).record == stored.record
+
+
 def test_moved_folder_still_reads(tmp_path: Path) -> None:
     write_simple(tmp_path / "runs", ROW, SAMPLES_N)
     shutil.move(tmp_path / "runs", tmp_path / "moved")

@@ -1,7 +1,11 @@
 """Generated images of each scheme from the same seeds, so that places can be compared.
 
-Shapes: K images, H and W pixels a side, L labels, S samples of each label.
+Shapes: K images, H and W pixels a side, L columns, S samples of each column.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,26 +15,39 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from guidebench.reports.groups import Group
 from guidebench.reports.plot_style import QUIET, bare, columns_for, wrapped
-from guidebench.reports.store import ImagesPreview
+from guidebench.reports.store import ImagesPreview, StoredRecord
 
 SAMPLES = 6
 LABELS = 10
+ACROSS = 8
 MOST_COLUMNS = 3
 BLOCK_INCHES = 3.3
 GAP = 1
+GREY_GAP, COLOUR_GAP = 40, 215
 Bytes = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+Kept = tuple[StoredRecord, ImagesPreview]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Which image stands where: places [L][S] by column, and the columns' labels if any."""
+
+    labels: tuple[int, ...] | None
+    places_LS: list[list[int]]
 
 
 def image_figure(group: Group) -> Figure | None:
     """A block of images for each row that kept any; None where none did."""
-    rows = [(row, p) for row in group.table_rows if isinstance(p := row.preview(), ImagesPreview)]
+    rows = _kept(group)
     if not rows:
         return None
-    guide = next((p for row, p in rows if row.record.role == "table"), rows[0][1])
-    labels, places_LS = pick(guide.labels)
+    leader = _leader(rows)
+    shared = layout(leader.labels)
     columns = columns_for(len(rows), MOST_COLUMNS)
     lines = -(-len(rows) // columns)
-    height = lines * (BLOCK_INCHES * SAMPLES / max(len(labels), 1) + 0.62)
+    height = lines * (BLOCK_INCHES * SAMPLES / max(len(shared.places_LS), 1) + 0.62)
     figure = Figure(figsize=(columns * BLOCK_INCHES, height))
     figure.set_layout_engine(ConstrainedLayoutEngine(compress=True, h_pad=0.12))
     for place, axes in enumerate(figure.subplots(lines, columns, squeeze=False).flat):
@@ -38,36 +55,84 @@ def image_figure(group: Group) -> Figure | None:
             axes.set_axis_off()
             continue
         row, preview = rows[place]
-        own = places_LS if np.array_equal(preview.labels, guide.labels) else pick(preview.labels)[1]
-        block = mosaic(preview.images, own)
-        axes.imshow(block, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+        same = np.array_equal(preview.labels, leader.labels)
+        drawn = shared if same else _without_labels(preview.labels, shared, len(leader.labels))
+        _draw(axes, preview.images, drawn)
         axes.set_title(wrapped(row.record.title, 38), fontsize=9.5)
-        bare(axes)
-        _name_columns(axes, labels, preview.images.shape[2])
     return figure
 
 
-def _name_columns(axes: Axes, labels: list[int], width: int) -> None:
+def columns_are_labels(group: Group) -> bool:
+    """Whether each column of the group's figure holds one label."""
+    rows = _kept(group)
+    return bool(rows) and layout(_leader(rows).labels).labels is not None
+
+
+def _kept(group: Group) -> list[Kept]:
+    return [(row, p) for row in group.table_rows if isinstance(p := row.preview(), ImagesPreview)]
+
+
+def _leader(rows: Sequence[Kept]) -> ImagesPreview:
+    """The row whose labels order every block: the first scheme that asked for labels."""
+    schemes = [p for row, p in rows if row.record.role == "table"]
+    return next((p for p in schemes if _asked(p.labels)), (schemes or [rows[0][1]])[0])
+
+
+def _asked(labels_K: Labels) -> bool:
+    return bool((labels_K >= 0).any())
+
+
+def _without_labels(labels_K: Labels, shared: Layout, count: int) -> Layout:
+    """The shared places for a row that asked for no labels; a row with others has its own."""
+    if _asked(labels_K) or len(labels_K) != count:
+        return layout(labels_K)
+    return Layout(labels=None, places_LS=shared.places_LS)
+
+
+def _draw(axes: Axes, images: Bytes, drawn: Layout) -> None:
+    block = mosaic(images, drawn.places_LS)
+    smooth = "nearest" if images.ndim == 3 else "antialiased"
+    axes.imshow(block, cmap="gray_r", vmin=0, vmax=255, interpolation=smooth)
+    bare(axes)
+    if drawn.labels is not None:
+        _name_columns(axes, drawn.labels, images.shape[2])
+
+
+def _name_columns(axes: Axes, labels: Sequence[int], width: int) -> None:
     ticks = [GAP + (width + GAP) * i + (width - 1) / 2 for i in range(len(labels))]
     axes.set_xticks(ticks, [str(label) for label in labels], color=QUIET, fontsize=7)
     axes.tick_params(length=0, pad=2)
 
 
-def pick(labels_K: npt.NDArray[np.int64]) -> tuple[list[int], list[list[int]]]:
-    """The first labels in order, and for each the places of its first samples."""
-    labels = [int(v) for v in np.unique(labels_K)[:LABELS]]
-    return labels, [[int(i) for i in np.flatnonzero(labels_K == v)[:SAMPLES]] for v in labels]
+def layout(labels_K: Labels) -> Layout:
+    """A column for each of the first labels with its first samples.
+
+    Where labels are absent, or mostly occur once, the images stand in seed order, line by line.
+    """
+    labels = np.unique(labels_K)
+    if not _asked(labels_K) or len(labels_K) < 2 * len(labels):
+        across = min(ACROSS, len(labels_K))
+        places = [list(range(c, len(labels_K), across))[:SAMPLES] for c in range(across)]
+        return Layout(labels=None, places_LS=places)
+    first = tuple(int(v) for v in labels[:LABELS])
+    places = [[int(i) for i in np.flatnonzero(labels_K == v)[:SAMPLES]] for v in first]
+    return Layout(labels=first, places_LS=places)
 
 
-def mosaic(images_KHW: Bytes, places_LS: list[list[int]]) -> Bytes:
-    """Images as a grid with thin gaps: a column for each label, white where there are too few."""
-    height, width = images_KHW.shape[1:]
-    rows, columns = SAMPLES, len(places_LS)
-    size = (GAP + rows * (height + GAP), GAP + columns * (width + GAP))
-    block = np.full(size, 40, dtype=np.uint8)
+def mosaic(images: Bytes, places_LS: list[list[int]]) -> Bytes:
+    """Images as a grid with thin gaps, white where a column has too few.
+
+    Args:
+        images: grey [K, H, W], where 0 is white, or colour [K, H, W, 3].
+        places_LS: which image stands where, by column.
+    """
+    height, width, *channels = images.shape[1:]
+    gap, white = (COLOUR_GAP, 255) if channels else (GREY_GAP, 0)
+    size = (GAP + SAMPLES * (height + GAP), GAP + len(places_LS) * (width + GAP))
+    block = np.full((*size, *channels), gap, dtype=np.uint8)
     for column, places in enumerate(places_LS):
-        for row in range(rows):
+        for row in range(SAMPLES):
             top, left = GAP + row * (height + GAP), GAP + column * (width + GAP)
-            image = images_KHW[places[row]] if row < len(places) else 0
+            image = images[places[row]] if row < len(places) else white
             block[top : top + height, left : left + width] = image
     return block

@@ -13,7 +13,7 @@ from guidebench.base import atomic_write
 from guidebench.reports.groups import Group
 from guidebench.reports.plot_cost import cost_figure
 from guidebench.reports.plot_curves import curve_figure
-from guidebench.reports.plot_images import image_figure
+from guidebench.reports.plot_images import columns_are_labels, image_figure
 from guidebench.reports.plot_points import point_figure
 from guidebench.reports.plot_style import STYLE
 
@@ -55,10 +55,11 @@ def plots(group: Group) -> Iterator[Plot]:
                 figure=figure,
             )
         if figure := image_figure(group):
+            columns = " Each column is one label." if columns_are_labels(group) else ""
             yield Plot(
                 name="samples",
                 caption="The same seeds in every block: equal places start from equal noise and, "
-                "where a scheme uses labels, equal labels. Each column is one label.",
+                f"where a scheme uses labels, equal labels.{columns}",
                 alt=f"Blocks of generated images for {titles}.",
                 figure=figure,
             )

@@ -41,13 +41,18 @@ class StatisticsSource(Part):
 
 
 class FeatureSource(Part):
-    """What turned images into features."""
+    """What turned images into features.
+
+    `comparable` is false where the features are not those of the published metric, so that its
+    values mean something within one table only: an untrained network, for tests.
+    """
 
     name: str
     weights_sha256: str
     resize: str | None
     precision: str
     tf32: bool
+    comparable: bool = True
 
 
 class MetricResult(Part):
@@ -69,6 +74,17 @@ class MetricResult(Part):
     reference: StatisticsSource | None
     features: FeatureSource | None
     terms: dict[str, float] = Field(default_factory=dict)
+
+
+class PublishedValue(Part):
+    """What a paper reports for a metric of a row.
+
+    `note` says what makes it another quantity than ours, such as "best of 3".
+    """
+
+    value: float
+    source: str
+    note: str | None = None
 
 
 class NetworkUse(Part):
@@ -137,6 +153,7 @@ class Record(Part):
 
     `role` is "truth" for the row of real data, "table" for a row of the suite's table and
     "curve" for a row that only adds points to a curve; `order` is its place in the suite.
+    `published` has what papers report, by metric.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -161,6 +178,7 @@ class Record(Part):
     reasons: dict[str, str]
     per_seed: Attachment
     preview: Attachment | None
+    published: dict[str, PublishedValue] = Field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write as strict JSON, whole or not at all."""

@@ -43,7 +43,10 @@ class PointsPreview:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImagesPreview:
-    """Grey images [K, H, W], 0 background to 255, and the label of each, in seed order."""
+    """Images of K seeds in order, and the label of each, -1 where none was asked for.
+
+    Grey [K, H, W], from 0 as the background to 255 as ink, or colour [K, H, W, 3].
+    """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
@@ -111,12 +114,12 @@ class StoredRecord:
             if kind == "points":
                 return _points(arrays)
             if kind == "images":
-                return ImagesPreview(
-                    images=arrays["images"].astype(np.uint8),
-                    labels=arrays["labels"].astype(np.int64),
-                )
+                return _images(arrays)
         except KeyError as error:
             msg = f"{path} is a preview of {kind} without {error.args[0]}; {self._again}"
+            raise RecordError(msg) from error
+        except ValueError as error:
+            msg = f"{path} is a preview of {kind} with {error}; {self._again}"
             raise RecordError(msg) from error
         msg = f"{path} is a preview of {kind}, this version draws points and images; {self._again}"
         raise RecordError(msg)
@@ -157,6 +160,15 @@ def _points(arrays: Mapping[str, np.ndarray]) -> PointsPreview:
         highlight=arrays["highlight"].astype(bool),
         density=density,
     )
+
+
+def _images(arrays: Mapping[str, np.ndarray]) -> ImagesPreview:
+    images, labels_K = arrays["images"], arrays["labels"].astype(np.int64)
+    colour = images.ndim == 4 and images.shape[3] == 3
+    if not (images.ndim == 3 or colour) or labels_K.shape != images.shape[:1]:
+        msg = f"images {list(images.shape)} and labels {list(labels_K.shape)}"
+        raise ValueError(msg)
+    return ImagesPreview(images=images.astype(np.uint8), labels=labels_K)
 
 
 def load_record(path: Path) -> StoredRecord:
