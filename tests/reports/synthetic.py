@@ -5,7 +5,7 @@ Shapes: N seeds.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from guidebench.reports.record import (
     Memory,
     MetricResult,
     NetworkUse,
+    PublishedValue,
     Record,
     Seeds,
     StatisticsSource,
@@ -46,6 +47,7 @@ class Row:
     repeats: int = 1
     time: str = "2026-11-22T10:00:00+00:00"
     doubts: tuple[str, ...] = ()
+    published: Mapping[str, PublishedValue] = field(default_factory=dict)
 
 
 def digest(*parts: object) -> str:
@@ -122,6 +124,7 @@ def write_run(  # noqa: PLR0917
         reasons={"energy_joules_per_image": "this CPU has no energy counter"},
         per_seed=attachment(folder / "per_seed.safetensors"),
         preview=attached,
+        published=dict(row.published),
     ).save(folder / "record.json")
     return folder / "record.json"
 
@@ -172,12 +175,13 @@ def write_simple(
     suite: str = "simple",
     reference: str = "reference",
     preview: tuple[str, Mapping[str, np.ndarray]] | None = None,
+    features: FeatureSource | None = None,
 ) -> StoredRecord:
     """A run with one metric, `score`, which is the mean of `samples_N`."""
     value = float(samples_N.mean())
     result = metric(samples_N - value, value, display)
     source = StatisticsSource(name="reference", sha256=digest(reference), num_images=8192)
-    result = result.model_copy(update={"reference": source})
+    result = result.model_copy(update={"reference": source, "features": features})
     influences = {"score": np.ascontiguousarray(samples_N - value)}
     path = write_run(out, (suite, suite.title()), row, {"score": result}, influences, preview)
     return load_record(path)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from guidebench.base import UserError, atomic_write
 from guidebench.reports.numbers import ABSENT, MINUS, unbroken
+from guidebench.reports.published import LETTERS, PLAIN
 from guidebench.reports.store import StoredRecord
 from guidebench.reports.tables import STAR, Cell, Line, Table, build_tables
 
@@ -26,11 +27,12 @@ LATEX_SPECIAL = {
     "±": r"$\pm$", MINUS: "$-$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\to$",
     "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{GREEK SMALL LETTER SIGMA}": r"$\sigma$",
     STAR: r"$\star$", "—": "---", "\N{EN DASH}": "--", "“": "``", "”": "''", "≤": r"$\le$",
-    "≥": r"$\ge$",
+    "≥": r"$\ge$", **{c: f"$^{plain}$" for c, plain in zip(LETTERS, PLAIN, strict=True)},
 }  # fmt: skip
 CSV_COLUMNS: tuple[str, ...] = (
     "suite", "row", "title", "role", "metric", "value", "standard_error", "low", "high",
-    "best_repeat", "noise_floor", "noise_floor_standard_error", "separably_best", "num_images",
+    "best_repeat", "published", "published_source", "published_note", "noise_floor",
+    "noise_floor_standard_error", "separably_best", "num_images",
     "first_seed", "repeats", "device", "engine", "precision", "calls_main", "calls_guide",
     "images_per_second", "peak_memory_allocated_bytes", "peak_memory_host_bytes", "spec_sha256",
 )  # fmt: skip
@@ -56,7 +58,8 @@ def terminal_text(table: Table, width: int = 100) -> str:
 def _cell_lines(cell: Cell) -> list[str]:
     star = f" {STAR}" if cell.best else ""
     head = f"{cell.text}{star}".replace(" + ", " +\n")
-    return [*head.split("\n"), *([cell.note] if cell.note else [])]
+    note = cell.note.replace(" [", "\n[")
+    return [*head.split("\n"), *(note.split("\n") if note else [])]
 
 
 def _need(table: Table, index: int) -> int:
@@ -73,24 +76,37 @@ def _title_width(table: Table, most: int = TITLE_WIDTH) -> int:
 
 def _pack(table: Table, width: int) -> list[list[int]]:
     """Which columns share a piece, so that each fits beside the titles; costs stay together."""
-    every = list(range(len(table.columns)))
+    every = _units(table)
     whole = _fit(table, every, width)
     if len(whole) == 1:
         return whole
-    metrics = [i for i in every if table.columns[i].metric]
-    costs = [i for i in every if not table.columns[i].metric]
+    metrics = [unit for unit in every if table.columns[unit[0]].metric]
+    costs = [unit for unit in every if not table.columns[unit[0]].metric]
     return [*_fit(table, metrics, width), *_fit(table, costs, width)]
 
 
-def _fit(table: Table, columns: Sequence[int], width: int) -> list[list[int]]:
+def _units(table: Table) -> list[list[int]]:
+    """Places of columns that stay together: a metric and what is published for it."""
+    units: list[list[int]] = []
+    for index, column in enumerate(table.columns):
+        if column.published:
+            units[-1].append(index)
+        else:
+            units.append([index])
+    return units
+
+
+def _fit(table: Table, units: Sequence[Sequence[int]], width: int) -> list[list[int]]:
     pieces: list[list[int]] = []
-    room = 0
-    for index in columns:
-        need = _need(table, index) + GAP
+    room, most = 0, width - _title_width(table)
+    wide = [u for u in units if sum(_need(table, index) + GAP for index in u) > most]
+    parts = [p for u in units for p in ([[i] for i in u] if u in wide else [u])]
+    for unit in parts:
+        need = sum(_need(table, index) + GAP for index in unit)
         if not pieces or need > room:
             pieces.append([])
-            room = width - _title_width(table)
-        pieces[-1].append(index)
+            room = most
+        pieces[-1] += unit
         room -= need
     return pieces
 
@@ -222,9 +238,9 @@ def _csv_lines(table: Table, line: Line) -> Iterable[dict[str, object]]:
         "peak_memory_host_bytes": cost.peak_memory_bytes.host,
     }
     for column, cell in zip(table.columns, line.cells, strict=True):
-        if column.metric is None or column.metric not in record.metrics:
+        if column.metric is None or column.published or column.metric not in record.metrics:
             continue
-        result = record.metrics[column.metric]
+        result, found = record.metrics[column.metric], record.published.get(column.metric)
         best = max if result.display.better == "higher" else min
         yield shared | {
             "metric": column.metric,
@@ -233,6 +249,9 @@ def _csv_lines(table: Table, line: Line) -> Iterable[dict[str, object]]:
             "low": result.interval_95[0],
             "high": result.interval_95[1],
             "best_repeat": best(result.repeats, default=None),
+            "published": found and found.value,
+            "published_source": found and found.source,
+            "published_note": found and found.note,
             "noise_floor": result.noise_floor,
             "noise_floor_standard_error": result.noise_floor_standard_error,
             "separably_best": cell.best,

@@ -8,7 +8,15 @@ from typing import final
 from guidebench.reports.compare import best_row, difference, incomparable, rank
 from guidebench.reports.groups import Group, group_records
 from guidebench.reports.numbers import ABSENT, binary_size, measured, significant
-from guidebench.reports.record import Better, Display, MetricResult, Record
+from guidebench.reports.published import (
+    Origin,
+    comparable_notes,
+    origin_marks,
+    published_metrics,
+    published_notes,
+    published_texts,
+)
+from guidebench.reports.record import Better, MetricResult, Record
 from guidebench.reports.store import StoredRecord
 
 ARROWS: dict[Better, str] = {"lower": "↓", "higher": "↑", "neither": ""}
@@ -19,12 +27,16 @@ FLOOR_TITLE = "perfect sampler at this N"
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """A column of numbers; `metric` is None for what the samples cost."""
+    """A column of numbers; `metric` is None for what the samples cost.
+
+    A metric with published values has two columns, the second with `published`.
+    """
 
     label: str
     unit: str = ""
     arrow: str = ""
     metric: str | None = None
+    published: bool = False
 
     @property
     def heading(self) -> str:
@@ -81,16 +93,16 @@ def build_tables(records: Iterable[StoredRecord]) -> list[Table]:
 
 def build_table(group: Group) -> Table:
     """The truth and the schemes of a group, in suite order; curve rows are left to figures."""
-    columns = tuple(_column(name, display) for name, display in group.displays.items())
+    columns, marks = tuple(_columns(group)), origin_marks(group)
     best = {name: best_row(group, name) for name in group.displays}
-    lines = tuple(_line(stored, columns, best) for stored in group.table_rows)
+    lines = tuple(_line(stored, columns, best, marks) for stored in group.table_rows)
     return Table(
         title=group.title,
         setting=setting_words(group),
         columns=(*columns, *(column for column, _ in COSTS)),
         lines=lines,
         floor=_floor(group, columns),
-        footnotes=tuple(_footnotes(group, best)),
+        footnotes=(*_footnotes(group, best), *published_notes(group, marks)),
         group=group,
     )
 
@@ -130,20 +142,34 @@ COSTS: tuple[tuple[Column, Callable[[Record], str]], ...] = (
 )
 
 
-def _column(name: str, display: Display) -> Column:
-    unit = "%" if display.percent else ""
-    return Column(label=display.label, unit=unit, arrow=ARROWS[display.better], metric=name)
+def _columns(group: Group) -> Iterable[Column]:
+    """Each metric, followed by what is published for it, if anything."""
+    published = published_metrics(group)
+    for name, display in group.displays.items():
+        unit = "%" if display.percent else ""
+        arrow = ARROWS[display.better]
+        yield Column(label=display.label, unit=unit, arrow=arrow, metric=name)
+        if name in published:
+            label = f"{display.label} published"
+            yield Column(label=label, unit=unit, metric=name, published=True)
 
 
 def _line(
-    stored: StoredRecord, columns: Sequence[Column], best: dict[str, StoredRecord | None]
+    stored: StoredRecord,
+    columns: Sequence[Column],
+    best: dict[str, StoredRecord | None],
+    marks: dict[Origin, str],
 ) -> Line:
     record = stored.record
-    cells = [
-        _metric_cell(record.metrics.get(column.metric), best=best[column.metric] is stored)
-        for column in columns
-        if column.metric is not None
-    ]
+    cells = []
+    for column in columns:
+        assert column.metric is not None
+        if column.published:
+            text, note = published_texts(stored, column.metric, marks)
+            cells.append(Cell(text=text, note=note))
+        else:
+            result = record.metrics.get(column.metric)
+            cells.append(_metric_cell(result, best=best[column.metric] is stored))
     costs = (Cell(text=show(record)) for _, show in COSTS)
     return Line(title=record.title, cells=(*cells, *costs), stored=stored)
 
@@ -170,7 +196,11 @@ def _extreme(result: MetricResult) -> str:
 
 
 def _floor(group: Group, columns: Sequence[Column]) -> Line | None:
-    cells = [_floor_cell(group, column.metric) for column in columns if column.metric]
+    cells = [
+        Cell(text=ABSENT) if c.published else _floor_cell(group, c.metric)
+        for c in columns
+        if c.metric
+    ]
     if all(cell.text == ABSENT for cell in cells):
         return None
     return Line(title=FLOOR_TITLE, cells=(*cells, *(Cell(text=ABSENT) for _ in COSTS)))
@@ -202,6 +232,7 @@ def _footnotes(group: Group, best: dict[str, StoredRecord | None]) -> Iterable[s
     if any(m.standard_error == 0 for m in results):
         yield "An error of 0 means that every seed gave the same, not that the value is exact."
     yield from mixed_measurements(group)
+    yield from comparable_notes(group)
     yield from _memory_note(group)
     yield from timing_doubts(group)
     if group.older:
