@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,9 @@ def test_footnotes_name_sources_notes_and_dashes(table: Table) -> None:
 
 
 @pytest.mark.parametrize("write", [markdown, html, terminal_text])
-def test_every_format_shows_value_difference_and_source(table: Table, write: object) -> None:
-    assert callable(write)
+def test_every_format_shows_value_difference_and_source(
+    table: Table, write: Callable[[Table], str]
+) -> None:
     text = write(table)
     cell = table.lines[0].cells[1]
     for words in ("1.40ᵃ", cell.note.split(" ")[0], "3.125ᵇ", "ᵃ Published"):
