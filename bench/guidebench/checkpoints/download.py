@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, cast, final
 from urllib.parse import unquote, urlsplit
 
 import pooch
@@ -117,17 +117,17 @@ class Downloader:
 def _put_in_place(data: Path, path: Path, sha256: str) -> None:
     """Rename `data` to `path` if the disk holds what arrived."""
 
-    def hand_over(_url: str, output: object, _pooch: object) -> None:
-        data.replace(str(output))
+    def hand_over(_url: str, output: str, _pooch: None) -> None:
+        data.replace(output)
 
     pooch.get_logger().setLevel("WARNING")
     try:
         pooch.retrieve(
-            data.as_uri(),
+            str(data),
             known_hash=f"sha256:{sha256}",
             fname=path.name,
             path=path.parent,
-            downloader=hand_over,
+            downloader=cast("Any", hand_over),  # its protocol names arguments that it never passes
         )
     except ValueError as error:
         msg = f"the disk did not keep the bytes of {path} that arrived; check it and try again"
