@@ -36,9 +36,16 @@ class FractalDenoiser(nn.Module):
         # Even places only: the odd ones hold the activations in the published naming.
         self.layers = nn.ModuleDict({str(2 * i): layer for i, layer in enumerate(linear)})
         self.gain = nn.Parameter(torch.zeros([]))
+        self.num_parameters = sum(p.numel() for p in self.parameters())
 
-    def bake(self, dtype: torch.dtype = torch.float32) -> "FractalDenoiser":
-        """Inference form: weights normalised once. Returns self, in eval mode."""
+    def bake(
+        self, dtype: torch.dtype = torch.float32, *, release: bool = False
+    ) -> "FractalDenoiser":
+        """Inference form: weights normalised once. Returns self, in eval mode.
+
+        `release` is for networks whose second copy would cost something: nothing is freed here.
+        """
+        del release
         for layer in self._linear:
             layer.bake(dtype=dtype)
         return self.eval().requires_grad_(False)

@@ -85,20 +85,32 @@ class MPConv(nn.Module):
     normalisation"). `bake` fixes the scaled weight for inference, once.
     """
 
+    baked: Tensor | None
+
     def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, ...] = ()) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, *kernel))
-        self._baked: Tensor | None = None
+        self.register_buffer("baked", None, persistent=False)  # moves with the module
 
     def scaled_weight(self, gain: Tensor | float) -> Tensor:
-        """Unit-norm filters times `gain`, in float32."""
+        """Unit-norm filters times `gain`, in float32.
+
+        A gain that is stored in float16, as published ones are, is also divided in float16: the
+        published networks do so, and it moves their output by about 4e-4.
+        """
         w = self.weight.to(torch.float32)
         return normalize(w) * (gain / math.sqrt(w[0].numel()))
 
     @torch.no_grad()
     def bake(self, gain: Tensor | float = 1.0, dtype: torch.dtype = torch.float32) -> None:
         """Fix the scaled weight; from then on `forward` ignores its own `gain`."""
-        self._baked = self.scaled_weight(gain).to(dtype)
+        self.baked = self.scaled_weight(gain).to(dtype)
+
+    def release(self) -> None:
+        """Free the stored weight of a baked layer: it can be neither trained nor saved any more."""
+        assert self.baked is not None
+        self.weight = nn.Parameter(self.weight.new_empty(0), requires_grad=False)
 
     @torch.no_grad()
     def force_unit_norm(self) -> None:
@@ -107,7 +119,7 @@ class MPConv(nn.Module):
 
     def effective_weight(self, gain: Tensor | float = 1.0) -> Tensor:
         """The weight that `forward` multiplies with."""
-        return self._baked if self._baked is not None else self.scaled_weight(gain)
+        return self.baked if self.baked is not None else self.scaled_weight(gain)
 
     @override
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:

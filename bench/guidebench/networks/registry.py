@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from guidebench.base import UserError
@@ -14,9 +15,18 @@ Denoiser = FractalDenoiser | EDM2Denoiser
 
 
 def build_denoiser(
-    architecture: str, config: Mapping[str, Any], state: Mapping[str, Tensor]
+    architecture: str,
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
+    release: bool = False,
 ) -> Denoiser:
     """A network with its weights, in inference form.
+
+    The tensors of `state` are used as they are, in their own precision, which the arithmetic
+    of the weights keeps; `dtype` is that of the activations. Nothing is initialised only to be
+    overwritten. `release` frees the stored weights once the scaled ones are made.
 
     Raises:
         UserError: for an unknown architecture, or settings or weights that do not fit it.
@@ -26,14 +36,15 @@ def build_denoiser(
         msg = f"unknown architecture {architecture}; this version builds {', '.join(known)}"
         raise UserError(msg)
     try:
-        network = known[architecture](**config)
+        with torch.device("meta"):
+            network = known[architecture](**config)
     except (TypeError, KeyError) as error:
         msg = f"this version cannot build architecture {architecture} from {dict(config)}: {error}"
         raise UserError(msg) from error
     try:
-        network.load_state_dict(dict(state))
+        network.load_state_dict(dict(state), assign=True)
     except RuntimeError as error:
         reason = shorten(str(error), 200)  # torch lists every key
         msg = f"weights do not fit architecture {architecture} {dict(config)}: {reason}"
         raise UserError(msg) from error
-    return network.bake()
+    return network.bake(dtype, release=release)

@@ -8,105 +8,17 @@ Shapes: B images, C channels, H x W pixels, E embedding channels, L class labels
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from guidebench.networks.layers import (
-    MPConv,
-    MPFourier,
-    downsample,
-    mp_cat,
-    mp_silu,
-    mp_sum,
-    normalize,
-    upsample,
-)
+from guidebench.networks.block import Block, Drop, Resample
+from guidebench.networks.layers import MPConv, MPFourier, mp_cat, mp_silu, mp_sum
 
-_RESIDUAL_BALANCE = 0.3
-_ATTENTION_BALANCE = 0.3
 _EMBEDDING_BALANCE = 0.5
 _CONCAT_BALANCE = 0.5
-_CLIP = 256.0
-
-Resample = Literal["keep", "down", "up"]
-
-
-@final
-class Block(nn.Module):
-    """One residual block, with self-attention where `num_heads` > 0."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        emb_channels: int,
-        *,
-        decoder: bool,
-        resample: Resample = "keep",
-        num_heads: int = 0,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.decoder, self.resample = decoder, resample
-        self.num_heads, self.dropout = num_heads, dropout
-        res0_channels = in_channels if decoder else out_channels
-        self.emb_gain = nn.Parameter(torch.zeros([]))
-        self.conv_res0 = MPConv(res0_channels, out_channels, (3, 3))
-        self.emb_linear = MPConv(emb_channels, out_channels)
-        self.conv_res1 = MPConv(out_channels, out_channels, (3, 3))
-        narrow = in_channels == out_channels
-        self.conv_skip = None if narrow else MPConv(in_channels, out_channels, (1, 1))
-        self.attn_qkv = MPConv(out_channels, out_channels * 3, (1, 1)) if num_heads else None
-        self.attn_proj = MPConv(out_channels, out_channels, (1, 1)) if num_heads else None
-
-    def bake(self, dtype: torch.dtype) -> None:
-        """Fix all weights for inference; the embedding's gain goes into its weight."""
-        self.emb_linear.bake(self.emb_gain, dtype)
-        for layer in (
-            self.conv_res0,
-            self.conv_res1,
-            self.conv_skip,
-            self.attn_qkv,
-            self.attn_proj,
-        ):
-            if layer is not None:
-                layer.bake(dtype=dtype)
-
-    @override
-    def forward(self, x_BCHW: Tensor, emb_BE: Tensor) -> Tensor:
-        x = x_BCHW
-        if self.resample != "keep":
-            x = downsample(x) if self.resample == "down" else upsample(x)
-        if not self.decoder:
-            x = x if self.conv_skip is None else self.conv_skip(x)
-            x = normalize(x, dims=(1,))
-        modulation_BO = self.emb_linear(emb_BE, gain=self.emb_gain) + 1
-        y = self.conv_res0(mp_silu(x))
-        y = mp_silu(y * modulation_BO[:, :, None, None].to(y.dtype))
-        if self.training and self.dropout:
-            y = F.dropout(y, p=self.dropout)
-        y = self.conv_res1(y)
-        if self.decoder and self.conv_skip is not None:
-            x = self.conv_skip(x)
-        x = mp_sum(x, y, t=_RESIDUAL_BALANCE)
-        if self.num_heads:
-            x = mp_sum(x, self._attention(x), t=_ATTENTION_BALANCE)
-        return x.clip(-_CLIP, _CLIP)
-
-    def _attention(self, x_BCHW: Tensor) -> Tensor:
-        """Cosine attention: queries, keys and values of unit magnitude per head."""
-        assert self.attn_qkv is not None
-        assert self.attn_proj is not None
-        b, c, h, w = x_BCHW.shape
-        qkv = self.attn_qkv(x_BCHW).reshape(b, self.num_heads, c // self.num_heads, 3, h * w)
-        q, k, v = normalize(qkv, dims=(2,)).permute(3, 0, 1, 4, 2).contiguous().unbind(0)
-        y = F.scaled_dot_product_attention(q, k, v)
-        out: Tensor = self.attn_proj(y.transpose(2, 3).reshape(b, c, h, w))
-        return out
 
 
 @final
@@ -169,6 +81,8 @@ class _Plan:
 class UNet(nn.Module):
     """F(x; c_noise, labels): raw network, without preconditioning."""
 
+    modulation_OE: Tensor | None
+
     def __init__(
         self,
         *,
@@ -210,9 +124,13 @@ class UNet(nn.Module):
         self.enc.update({s.name: block(s, decoder=False) for s in plan.encoder()})
         self.dec = nn.ModuleDict({s.name: block(s, decoder=True) for s in plan.decoder()})
         self.out_conv = MPConv(widths[0], img_channels, (3, 3))
+        self.register_buffer("modulation_OE", None, persistent=False)
 
     def bake(self, dtype: torch.dtype) -> None:
-        """Fix all weights for inference, those of the blocks in `dtype`."""
+        """Fix all weights for inference: convolutions in `dtype`, embeddings in float32.
+
+        The blocks' factors come from one product with the embedding, for all blocks at once.
+        """
         self.emb_noise.bake()
         if self.emb_label is not None:
             self.emb_label.bake()
@@ -222,28 +140,49 @@ class UNet(nn.Module):
             elif isinstance(module, Block):
                 module.bake(dtype)
         self.out_conv.bake(self.out_gain, dtype)
+        scaled = [b.emb_linear.scaled_weight(b.emb_gain).detach() for b in self.blocks]
+        self.modulation_OE = torch.cat(scaled)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks in the order of their calls."""
+        modules = (*self.enc.values(), *self.dec.values())
+        return [module for module in modules if isinstance(module, Block)]
 
     def embed(self, c_noise_B: Tensor, labels_BL: Tensor | None) -> Tensor:
-        """Joint embedding of noise level and class labels, [B, E]."""
+        """Joint embedding of noise level and class labels, float32 [B, E]."""
         emb = self.emb_noise(self.emb_fourier(c_noise_B))
         if self.emb_label is not None:
-            label_dim = self.emb_label.weight.shape[1]
+            label_dim = self.emb_label.in_channels
             labels = emb.new_zeros(1, label_dim) if labels_BL is None else labels_BL
             scaled = labels * math.sqrt(label_dim)
             emb = mp_sum(emb, self.emb_label(scaled.to(emb.dtype)), t=_EMBEDDING_BALANCE)
         return mp_silu(emb)
 
+    def modulations(self, emb_BE: Tensor) -> list[Tensor]:
+        """Each block's factors [B, O], in the order of `blocks`."""
+        if self.modulation_OE is None:
+            return [block.modulation(emb_BE) for block in self.blocks]
+        joint = emb_BE @ self.modulation_OE.T + 1
+        return list(joint.split([block.out_channels for block in self.blocks], dim=1))
+
     @override
-    def forward(self, x_BCHW: Tensor, c_noise_B: Tensor, labels_BL: Tensor | None) -> Tensor:
-        emb_BE = self.embed(c_noise_B, labels_BL).to(x_BCHW.dtype)
+    def forward(
+        self,
+        x_BCHW: Tensor,
+        c_noise_B: Tensor,
+        labels_BL: Tensor | None,
+        drop: Drop | None = None,
+    ) -> Tensor:
+        factors = iter(self.modulations(self.embed(c_noise_B, labels_BL)))
         x = torch.cat([x_BCHW, torch.ones_like(x_BCHW[:, :1])], dim=1)
         skips = []
         for module in self.enc.values():
-            x = module(x) if isinstance(module, MPConv) else module(x, emb_BE)
+            x = module(x) if isinstance(module, MPConv) else module(x, next(factors), drop)
             skips.append(x)
         for name, module in self.dec.items():
             if "block" in name:
                 x = mp_cat(x, skips.pop(), t=_CONCAT_BALANCE)
-            x = module(x, emb_BE)
+            x = module(x, next(factors), drop)
         out: Tensor = self.out_conv(x, gain=self.out_gain)
         return out
