@@ -163,7 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
             piece = body[first : min(end, first + PIECE)]
             self.wfile.write(piece)
             answer.sent += len(piece)
-            time.sleep(files.pause_s)
+            if files.pause_s:
+                time.sleep(files.pause_s)
         if fault.stall_after is not None:
             files.stalled.wait(60)
         if fault.drop_after is not None or not files.length:

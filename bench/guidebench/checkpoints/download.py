@@ -132,6 +132,7 @@ def _put_in_place(data: Path, path: Path, sha256: str) -> None:
     except ValueError as error:
         msg = f"the disk did not keep the bytes of {path} that arrived; check it and try again"
         raise UserError(msg) from error
+    data.unlink(missing_ok=True)  # still there where another process was faster
 
 
 def _verified(file: RemoteFile, path: Path) -> bool:
