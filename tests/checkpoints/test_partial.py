@@ -17,7 +17,7 @@ from tests.checkpoints.place import CONTENT, DIGEST, FETCHER, NAME, SIZE, Place
 
 
 def start(url: str, *words: str) -> subprocess.Popen[str]:
-    code = [sys.executable, "-c", FETCHER, f"{url}/{NAME}", *words]
+    code = [sys.executable, "-c", FETCHER, f"{url}/edm2/{NAME}", *words]
     return subprocess.Popen(code, stderr=subprocess.PIPE, text=True)
 
 
