@@ -70,7 +70,7 @@ class Downloader:
             if _verified(file, path):
                 return path
             via, source = _source(file)
-            with self._one_at_a_time(path):
+            with one_at_a_time(path.name, self.reporting.say):
                 if not _verified(file, path):
                     _show_licence(licence, self.reporting.say)
                     self._bring(file, path, via, source)
@@ -95,23 +95,28 @@ class Downloader:
         known = expected_sha256(file) is not None
         return Transfer(source, folder, file.bytes, known, self.patience, report).run()
 
-    @contextmanager
-    def _one_at_a_time(self, path: Path) -> Iterator[None]:
-        folder = cache_folder() / "downloads" / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{path.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.reporting.say(f"another process brings {path.name}; waiting for it")
-            lock.acquire()
-        except NotImplementedError:  # a file system without locks
-            yield
-            return
-        try:
-            yield
-        finally:
-            lock.release()
+
+@contextmanager
+def one_at_a_time(work: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Let one process do `work` (a plain name), the others wait and say so.
+
+    It saves doing work twice, where the file system has locks; correctness is not its task.
+    """
+    folder = cache_folder() / "downloads" / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{work}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another process works on {work}; waiting for it")
+        lock.acquire()
+    except NotImplementedError:  # a file system without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _put_in_place(data: Path, path: Path, sha256: str) -> None:

@@ -1,12 +1,184 @@
-"""guidebench checkpoint fetch."""
+"""guidebench checkpoint fetch NAME ... [--suite SUITE[::ROW ...]]."""
 
 import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, final
+
+from guidebench.base import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guidebench.checkpoints.cache import Status
+    from guidebench.checkpoints.catalog import Entry, RemoteFile
+    from guidebench.checkpoints.download import Downloader
+    from guidebench.cli.progress import ProgressLine
+
+_MB: Final = 1_000_000
+_GB: Final = 1_000_000_000
+_CONVERTED: Final = {"network", "reference"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this action's arguments."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="e.g. img64 inception")
+    parser.add_argument(
+        "--suite",
+        action="append",
+        default=[],
+        metavar="SUITE[::ROW ...]",
+        help="all files that these rows need; may be given again",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it."""
-    raise NotImplementedError
+    """Print the plan, download what is missing, convert it."""
+    from guidebench.checkpoints.cache import entry_status  # noqa: PLC0415
+
+    entries = _entries(args.names, args.suite)
+    plan = [(entry, entry_status(entry)) for entry in entries]
+    _print_plan(plan)
+    todo = [(entry, found) for entry, found in plan if found.state != "present"]
+    if args.dry_run or not todo:
+        return 0
+    _check_room(todo)
+    return _fetch([entry for entry, _ in todo])
+
+
+def _entries(names: "Sequence[str]", suites: "Sequence[str]") -> "list[Entry]":
+    """What was asked for, each once."""
+    from guidebench.checkpoints.catalog import find_entry  # noqa: PLC0415
+    from guidebench.runs.catalog import select  # noqa: PLC0415
+    from guidebench.runs.inputs import inputs_of  # noqa: PLC0415
+
+    if not names and not suites:
+        msg = "nothing was asked for; give names (`guidebench list networks`), or --suite SUITE"
+        raise UserError(msg)
+    needed = [need for row in select(suites) for need in inputs_of(row.spec)]
+    own = [need.name for need in needed if str(need.path) == need.name]  # the user's own files
+    wanted = dict.fromkeys([*names, *(need.name for need in needed if need.name not in own)])
+    if not wanted:
+        print(f"{', '.join(suites)}: needs no published file")
+    return [find_entry(name) for name in wanted]
+
+
+def _print_plan(plan: "Sequence[tuple[Entry, Status]]") -> None:
+    width = max((len(entry.name) for entry, _ in plan), default=0)
+    for entry, found in plan:
+        known = found.state != "missing" or entry.size_is_known
+        size = _size(found.bytes, known=known)
+        where = found.path if found.state == "present" else entry.files[0].url
+        print(f"{entry.name:<{width}}  {entry.kind:<9}  {found.state:<10}  {size:>8}  {where}")
+    missing = [entry for entry, found in plan if found.state == "missing"]
+    if missing:
+        files = sum(len(entry.files) for entry in missing)
+        sizes = [entry.expected_bytes for entry in missing]
+        total = _size(sum(size or 0 for size in sizes), known=all(e.size_is_known for e in missing))
+        more = " and more" if None in sizes else ""
+        print(f"to download: {files} file{'s' * (files > 1)}, {total}{more}")
+
+
+def _size(num_bytes: int | None, *, known: bool) -> str:
+    if num_bytes is None:
+        return "unknown"
+    about = "" if known else "~"
+    if num_bytes >= _GB:
+        return f"{about}{num_bytes / _GB:.1f} GB"
+    return f"{about}{num_bytes / _MB:.{0 if num_bytes >= 10 * _MB else 1}f} MB"
+
+
+def _check_room(todo: "Sequence[tuple[Entry, Status]]") -> None:
+    """Find out before the first byte whether the disk has room for downloads and conversions."""
+    from guidebench.checkpoints.cache import CACHE, cache_folder  # noqa: PLC0415
+
+    downloads = sum(e.expected_bytes or 0 for e, found in todo if found.state == "missing")
+    converted = sum(e.expected_bytes or 0 for e, _ in todo if e.kind in _CONVERTED)
+    folder = cache_folder()
+    there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path())
+    free = shutil.disk_usage(there).free
+    if downloads + converted > free:
+        msg = (
+            f"{folder} needs {_size(downloads + converted, known=False)} and has "
+            f"{_size(free, known=True)} free; make room there, or name another folder by {CACHE}"
+        )
+        raise UserError(msg)
+
+
+def _fetch(entries: "Sequence[Entry]") -> int:
+    from guidebench.checkpoints.download import Downloader, Reporting  # noqa: PLC0415
+    from guidebench.checkpoints.lockfile import lock_path  # noqa: PLC0415
+    from guidebench.checkpoints.transfer import NotThereError  # noqa: PLC0415
+    from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
+
+    not_there: list[tuple[Entry, NotThereError]] = []
+    with ProgressLine("fetch MB") as line:
+        downloader = Downloader(reporting=Reporting(_Progress(line), _say))
+        for entry in entries:
+            try:
+                _fetch_one(downloader, entry)
+            except NotThereError as error:
+                if entry.listed:
+                    raise
+                not_there.append((entry, error))
+    print(f"digests: {lock_path()}")
+    if not_there:
+        raise UserError(" -- ".join(_how_to_make(entry, error) for entry, error in not_there))
+    return 0
+
+
+def _fetch_one(downloader: "Downloader", entry: "Entry") -> None:
+    from guidebench.checkpoints.cache import ready_path  # noqa: PLC0415
+    from guidebench.checkpoints.download import one_at_a_time  # noqa: PLC0415
+
+    downloaded, ready = downloader.fetch(entry), ready_path(entry)
+    if entry.kind in _CONVERTED and not ready.is_file():
+        with one_at_a_time(ready.name, _say):
+            if not ready.is_file():
+                _convert(entry, downloaded[0], ready)
+    print(f"{entry.name}: {ready}")
+
+
+def _convert(entry: "Entry", downloaded: Path, ready: Path) -> None:
+    from guidebench.checkpoints.lockfile import expected_sha256  # noqa: PLC0415
+    from guidebench.runs.conversion import convert_network, import_reference  # noqa: PLC0415
+
+    if entry.kind == "network":
+        convert_network(downloaded, ready, expected_sha256(entry.files[0]))
+    else:
+        import_reference(downloaded, ready)
+
+
+def _how_to_make(entry: "Entry", error: UserError) -> str:
+    """One sentence on a network that is not published in this form."""
+    from guidebench.checkpoints.catalog import reconstruction  # noqa: PLC0415
+
+    assert entry.network is not None
+    made = reconstruction(entry.network)
+    size = _size(made.estimated_bytes, known=False)
+    return (
+        f"{entry.name} is not among the published presets, and {error}; or make it from the "
+        f"{len(made.urls)} raw snapshots ({size}) in {made.folder_url} with `{made.command}`"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@final
+class _Progress:
+    """Shows megabytes, when they change."""
+
+    def __init__(self, line: "ProgressLine") -> None:
+        self._line = line
+        self._shown: tuple[str, int] | None = None
+
+    def __call__(self, file: "RemoteFile", done: int, total: int | None) -> None:
+        whole = total or file.expected_bytes or done
+        now = (file.file, -(-done // _MB))
+        if now != self._shown:
+            self._shown = now
+            self._line.show(now[1], max(now[1], -(-whole // _MB)), Path(file.file).name)
