@@ -34,6 +34,27 @@ def test_four_processes_at_once(place: Place, locks: str) -> None:
     assert read_lock(place.lock)[f"downloads/{NAME}"].sha256 == DIGEST
 
 
+RECORDER = """
+import fcntl, sys
+fcntl.flock = lambda *_: None
+from guidebench.checkpoints.catalog import RemoteFile
+from guidebench.checkpoints.lockfile import agree
+for index in range(6):
+    name = f"downloads/{sys.argv[1]}-{index}"
+    agree(RemoteFile("http://host/" + name, name), "a" * 64, index, "url")
+"""
+
+
+def test_no_entry_of_the_lock_file_is_lost_between_processes(place: Place) -> None:
+    """The lock between them lets everybody through, as flock does on some file systems."""
+    words = [[sys.executable, "-c", RECORDER, str(i)] for i in range(4)]
+    processes = [subprocess.Popen(w, stderr=subprocess.PIPE, text=True) for w in words]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
+    expected = {f"downloads/{i}-{index}" for i in range(4) for index in range(6)}
+    assert set(read_lock(place.lock)) == expected
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     give_up = time.monotonic() + 60
     while not condition():

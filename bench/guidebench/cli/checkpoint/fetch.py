@@ -51,18 +51,23 @@ def run(args: argparse.Namespace) -> int:
 def _entries(names: "Sequence[str]", suites: "Sequence[str]") -> "list[Entry]":
     """What was asked for, each once."""
     from guidebench.checkpoints.catalog import find_entry  # noqa: PLC0415
-    from guidebench.runs.catalog import select  # noqa: PLC0415
-    from guidebench.runs.inputs import inputs_of  # noqa: PLC0415
 
     if not names and not suites:
         msg = "nothing was asked for; give names (`guidebench list networks`), or --suite SUITE"
         raise UserError(msg)
-    needed = [need for row in select(suites) for need in inputs_of(row.spec)]
-    own = [need.name for need in needed if str(need.path) == need.name]  # the user's own files
-    wanted = dict.fromkeys([*names, *(need.name for need in needed if need.name not in own)])
+    wanted = dict.fromkeys([*names, *(_needed_by(suites) if suites else ())])
     if not wanted:
         print(f"{', '.join(suites)}: needs no published file")
     return [find_entry(name) for name in wanted]
+
+
+def _needed_by(suites: "Sequence[str]") -> list[str]:
+    """Names of all files that the suites' rows need, but for files of the user's own."""
+    from guidebench.runs.catalog import select  # noqa: PLC0415
+    from guidebench.runs.inputs import inputs_of  # noqa: PLC0415
+
+    needed = [need for row in select(suites) for need in inputs_of(row.spec)]
+    return [need.name for need in needed if str(need.path) != need.name]
 
 
 def _print_plan(plan: "Sequence[tuple[Entry, Status]]") -> None:
