@@ -4,6 +4,7 @@ import pytest
 
 from guidebench.base import UserError
 from guidebench.runs.catalog import SUITES, load_suite, select
+from guidebench.runs.spec import NetworkRef
 from guidebench.sampling import make_plan
 
 
@@ -37,8 +38,8 @@ def test_the_fractal_has_the_papers_weights() -> None:
     (row,) = select(["fractal::autoguidance-w3"])
     assert row.spec.scheme is not None
     assert row.spec.scheme.gains(1.0, 1.0) == (2.0,)
-    assert row.spec.networks["main"].name == "fractal-main"
-    assert row.spec.networks["guide"].iteration == 512
+    assert row.spec.networks["main"] == NetworkRef(name="fractal-main", iteration=4096, ema=0.01)
+    assert row.spec.networks["guide"] == NetworkRef(name="fractal-guide", iteration=512, ema=0.01)
 
 
 def test_rows_come_once_and_in_the_suites_order() -> None:

@@ -8,11 +8,12 @@ from pydantic import ValidationError
 from guidebench.base import UserError
 from guidebench.guidance.catalog import autoguidance
 from guidebench.runs.catalog import select
-from guidebench.runs.spec import RunSpec, resolve, spec_sha256
+from guidebench.runs.inputs import resolve, spec_sha256
+from guidebench.runs.spec import Published, RunSpec
 from guidebench.sampling import deterministic_heun
 
 SPEC = select(["fractal::autoguidance-w3"])[0].spec
-REPORT_ONLY = {"title", "role", "curves"}
+REPORT_ONLY = {"title", "role", "curves", "published"}
 OTHER: dict[str, Any] = {
     "title": "another",
     "role": "curve",
@@ -26,13 +27,26 @@ OTHER: dict[str, Any] = {
     "shard_size": 4096,
     "batch_size": 256,
     "metrics": ("outlier_rate",),
+    "published": {"outlier_rate": Published(value=0.1, source="a paper")},
     "device": "cuda",
 }
-ONLY_ONE_VALUE_YET = {"engine", "precision"}
+ONLY_ONE_VALUE_YET = {"engine"}
+IMAGES = RunSpec.model_validate(
+    SPEC.model_dump()
+    | {
+        "domain": "images",
+        "networks": {
+            "main": {"checkpoint": "edm2-img64-s-1073741-0.045"},
+            "guide": {"checkpoint": "edm2-img64-xs-0134217-0.110"},
+        },
+        "reference": "img64",
+        "metrics": ("fid",),
+    }
+)
 
 
 def test_the_table_above_names_every_field() -> None:
-    tied = {"domain", "source"}  # another value needs other fields too
+    tied = {"domain", "source", "reference", "precision"}  # another value needs other fields too
     assert set(RunSpec.model_fields) == set(OTHER) | ONLY_ONE_VALUE_YET | tied
 
 
@@ -50,7 +64,7 @@ def test_threads_and_weights_are_in_the_digest() -> None:
 
 def test_no_field_that_changes_a_number_has_a_default() -> None:
     optional = {n for n, f in RunSpec.model_fields.items() if not f.is_required()}
-    assert optional <= REPORT_ONLY
+    assert optional <= REPORT_ONLY | {"reference"}  # None is its only value outside images
 
 
 def test_json_round_trip() -> None:
@@ -83,3 +97,37 @@ def test_shards_cover_the_seeds_once() -> None:
     spec = SPEC.with_options(num_images=100, repeats=3, shard_size=64, batch_size=32, first_seed=7)
     seeds = [s for i in range(spec.num_shards) for s in spec.shard_seeds(i)]
     assert seeds == list(range(7, 307))
+
+
+def test_digests_of_earlier_versions_hold() -> None:
+    """A new field that a row leaves empty is not in its digest."""
+    fields = resolve(SPEC, threads=1)
+    assert "reference" not in fields
+    assert "published" not in fields
+    assert fields["networks"]["main"] == {"name": "fractal-main", "iteration": 4096, "ema": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"networks": SPEC.networks}, "a row of images takes a CheckpointRef as main network"),
+        ({"reference": None}, "rows of images name their reference statistics"),
+        ({"published": {"is": Published(value=1.0, source="x")}}, "is is not"),
+    ],
+)
+def test_rows_of_images_are_whole(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        IMAGES.with_options(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"networks": IMAGES.networks}, "a row of fractal takes a NetworkRef as main network"),
+        ({"reference": "img64"}, "other rows have none"),
+        ({"precision": "fp16"}, "the fractal runs in fp32, got fp16"),
+    ],
+)
+def test_other_rows_take_built_in_networks(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        SPEC.with_options(**options)

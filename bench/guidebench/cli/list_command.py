@@ -66,12 +66,12 @@ def _networks() -> list[Entry]:
 
 
 def _metrics() -> list[Entry]:
-    from guidebench.runs.domains import DOMAINS  # noqa: PLC0415
+    from guidebench.runs.domains import metric_names  # noqa: PLC0415
 
     return [
         {"name": name, "text": f"{domain}: {text}", "suite": domain}
-        for domain, made in DOMAINS.items()
-        for name, text in made.metric_names().items()
+        for domain, made in metric_names().items()
+        for name, text in made.items()
     ]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from guidebench.reports.store import StoredRecord
     from guidebench.runs.folder import Job
+    from guidebench.runs.spec import RunSpec
 
 _REPORT_STATE = ".report-sha256"
 
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--engine", choices=["auto", "eager"], default="auto")
-    parser.add_argument("--precision", choices=["auto", "fp32"], default="auto")
+    parser.add_argument("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto")
     parser.add_argument(
         "--num", type=int, metavar="N", help="images per row, instead of the suite's"
     )
@@ -69,11 +70,22 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
     if args.device == "cuda" and found != "cuda":
         msg = "--device cuda was asked for, but no CUDA device can be used; try --device cpu"
         raise UserError(msg)
-    options: dict[str, object] = {"device": found}
     given = {"num_images": args.num, "first_seed": args.seeds, "repeats": args.repeats}
-    options |= {key: value for key, value in given.items() if value is not None}
-    changed = [row.model_copy(update={"spec": row.spec.with_options(**options)}) for row in rows]
+    options = {key: value for key, value in given.items() if value is not None}
+
+    def asked_for(spec: "RunSpec") -> "RunSpec":
+        precision = _precision(args.precision, found, spec)
+        return spec.with_options(**options, device=found, precision=precision)
+
+    changed = [row.model_copy(update={"spec": asked_for(row.spec)}) for row in rows]
     return [make_job(row, args.out, threads=THREADS_PER_RANK) for row in changed]
+
+
+def _precision(asked: str, device: str, spec: "RunSpec") -> str:
+    """What was asked for; else fp16 where the published networks use it, on a GPU."""
+    if asked != "auto":
+        return asked
+    return "fp16" if device == "cuda" and spec.domain == "images" else spec.precision
 
 
 def _ranks(asked: int | None, device: str) -> int:

@@ -10,7 +10,8 @@ from typing import Any, final
 
 from guidebench.base import UserError, atomic_write, sha256_file, sweep_partial
 from guidebench.reports.record import Record, RecordError
-from guidebench.runs.spec import Row, resolve, spec_sha256
+from guidebench.runs.inputs import require_inputs, resolve, spec_sha256
+from guidebench.runs.spec import Row
 
 _HASH_DIGITS = 16
 
@@ -61,7 +62,12 @@ class Job:
         here = (row.suite_title, spec.title, spec.role, row.order)
         there = (record.suite_title, record.title, record.role, record.order)
         curves = [(c.series, c.weight) for c in record.curves]
-        return here == there and curves == [(c.series, c.weight) for c in spec.curves]
+        published = {name: p.model_dump() for name, p in record.published.items()}
+        return (
+            here == there
+            and curves == [(c.series, c.weight) for c in spec.curves]
+            and published == {name: p.model_dump() for name, p in spec.published.items()}
+        )
 
 
 def _is_whole(path: Path, sha256: str) -> bool:
@@ -69,7 +75,12 @@ def _is_whole(path: Path, sha256: str) -> bool:
 
 
 def make_job(row: Row, out: Path, *, threads: int) -> Job:
-    """Resolve a row: digests of everything that its numbers depend on give its folder's name."""
+    """Resolve a row: digests of everything that its numbers depend on give its folder's name.
+
+    Raises:
+        UserError: where a file that the row needs is missing.
+    """
+    require_inputs(row.spec, row.label)
     resolved = resolve(row.spec, threads=threads)
     sha256 = spec_sha256(resolved)
     return Job(row, resolved, sha256, out / row.suite / row.name / sha256[:_HASH_DIGITS])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from guidebench.base import atomic_write, canonical_json, ordered_safetensors, sha256_bytes
+from guidebench.checkpoints.network_file import read_network_header
 from guidebench.measure.clock import throughput
 from guidebench.measure.machine import environment
 from guidebench.reports.record import (
@@ -18,14 +19,15 @@ from guidebench.reports.record import (
     CurvePoint,
     Memory,
     NetworkUse,
+    PublishedValue,
     Record,
     Seeds,
 )
-from guidebench.runs.domains import DOMAINS
 from guidebench.runs.folder import Job
-from guidebench.runs.sample import Sampler
+from guidebench.runs.inputs import checkpoint_path
+from guidebench.runs.sample import Sampler, sampler_for
 from guidebench.runs.shards import Shard, read_shard, shard_path
-from guidebench.runs.spec import RunSpec
+from guidebench.runs.spec import CheckpointRef, RunSpec
 
 Arrays = dict[str, NDArray[Any]]
 _ON_CPU = "not measured on a CPU"
@@ -58,7 +60,8 @@ def make_record(job: Job, *, ranks: int, threads: int) -> Record:
         {k: a[i * spec.num_images : (i + 1) * spec.num_images] for k, a in arrays.items()}
         for i in range(spec.repeats)
     ]
-    domain, sampler = DOMAINS[spec.domain], Sampler(spec)
+    sampler = sampler_for(spec)
+    domain = sampler.domain
     measured = domain.measure(spec.metrics, repeats)
     influences = {name: m.pooled().influence_N for name, m in measured.items()}
     kind, drawn = domain.preview(repeats[0], truth=spec.role == "truth")
@@ -73,13 +76,14 @@ def make_record(job: Job, *, ranks: int, threads: int) -> Record:
         role=spec.role,
         order=job.row.order,
         curves=tuple(CurvePoint(series=c.series, weight=c.weight) for c in spec.curves),
+        published={k: PublishedValue(**p.model_dump()) for k, p in spec.published.items()},
         spec_sha256=job.sha256,
         samples_sha256=sha256_bytes(canonical_json([s.sha256 for s in shards])),
         scheme=spec.scheme.model_dump(mode="json") if spec.scheme else {"name": "real data"},
         networks=_networks(spec, job, sampler),
         sampler=spec.sampler.model_dump(mode="json") if spec.sampler else None,
         seeds=Seeds(first=spec.first_seed, num_per_repeat=spec.num_images, repeats=spec.repeats),
-        labels="none" if spec.domain == "fractal" else "i.i.d. uniform",
+        labels=_label_words(sampler),
         metrics={name: m.result() for name, m in measured.items()},
         cost=cost,
         environment=environment(spec.device),
@@ -100,15 +104,27 @@ def _attach(job: Job, name: str, arrays: Arrays, header: dict[str, str] | None) 
 
 
 def _networks(spec: RunSpec, job: Job, sampler: Sampler) -> dict[str, NetworkUse]:
-    return {
-        role: NetworkUse(
-            name=f"{ref.name}@{ref.iteration}",
-            ema=ref.ema,
-            sha256=job.resolved["files"][ref.name],
-            parameters=sum(p.numel() for p in sampler.networks[role].parameters()),
-        )
-        for role, ref in spec.networks.items()
-    }
+    files, found = job.resolved["files"], {}
+    for role, ref in spec.networks.items():
+        parameters = sampler.networks[role].num_parameters
+        if isinstance(ref, CheckpointRef):
+            header = read_network_header(checkpoint_path(ref.checkpoint))
+            name, key, ema = _described(ref), ref.checkpoint, header.ema
+        else:
+            name, key, ema = f"{ref.name}@{ref.iteration}", ref.name, ref.ema
+        found[role] = NetworkUse(name=name, ema=ema, sha256=files[key], parameters=parameters)
+    return found
+
+
+def _described(ref: CheckpointRef) -> str:
+    worse = ref.degradation
+    return ref.checkpoint + (f" with {worse.kind} {worse.amount:g}" if worse else "")
+
+
+def _label_words(sampler: Sampler) -> str:
+    main = sampler.networks.get("main")
+    labelled = sampler.spec.domain == "digits" or (main is not None and main.label_dim > 0)
+    return "i.i.d. uniform" if labelled else "none"
 
 
 def _largest(shards: list[Shard], key: str) -> int | None:

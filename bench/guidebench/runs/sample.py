@@ -15,36 +15,66 @@ from numpy.typing import NDArray
 
 from guidebench.base import UserError
 from guidebench.checkpoints.builtin import builtin_file
+from guidebench.checkpoints.network_file import NetworkFile
 from guidebench.checkpoints.weights import load_snapshots
 from guidebench.engines import ENGINES, Forward
 from guidebench.measure.clock import timed
 from guidebench.measure.flops import count_flops
 from guidebench.networks import Denoiser, build_denoiser
-from guidebench.runs.domains import DOMAINS
+from guidebench.runs.domains import Start, domain_of
+from guidebench.runs.inputs import checkpoint_path
 from guidebench.runs.shards import Batch
-from guidebench.runs.spec import NetworkRef, RunSpec
+from guidebench.runs.spec import CheckpointRef, NetworkRef, RunSpec
 from guidebench.sampling import Plan, make_plan
+from guidebench.sampling.degraded import with_dropout, with_input_noise
 from guidebench.sampling.guided import GuidedDenoiser
 from guidebench.sampling.heun import heun
 
 Arrays = dict[str, NDArray[Any]]
 
 
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
 @lru_cache(maxsize=32)
-def load_denoiser(ref_json: str, device: str) -> Denoiser:
-    """The network that a `NetworkRef` (as JSON, so that it can be cached) names."""
-    ref = NetworkRef.model_validate_json(ref_json)
+def load_denoiser(ref: NetworkRef, device: str, precision: str = "fp32") -> Denoiser:
+    """A built-in network, in inference form."""
     file = load_snapshots(builtin_file(ref.name)[0])
     state = file.reconstruct(ref.iteration, ref.ema)
-    return build_denoiser(file.architecture, file.config, state).to(device)
+    dtype = DTYPES[precision]
+    return build_denoiser(file.architecture, file.config, state, dtype=dtype).to(device)
+
+
+@lru_cache(maxsize=4)
+def load_checkpoint(name: str, device: str, precision: str) -> Denoiser:
+    """A published network, in inference form. Few are kept: they are large."""
+    file = NetworkFile.load(checkpoint_path(name))
+    header, dtype = file.header, DTYPES[precision]
+    made = build_denoiser(
+        header.architecture, header.config, file.tensors, dtype=dtype, release=True
+    )
+    return made.to(device)
 
 
 def networks_of(spec: RunSpec) -> dict[str, Denoiser]:
-    """Each role's network, in inference form on the spec's device."""
-    return {
-        role: load_denoiser(ref.model_dump_json(), spec.device)
-        for role, ref in spec.networks.items()
-    }
+    """Each role's network, in inference form on the spec's device.
+
+    Raises:
+        UserError: where they do not sample the same shape.
+    """
+    found: dict[str, Denoiser] = {}
+    for role, ref in spec.networks.items():
+        if isinstance(ref, CheckpointRef):
+            found[role] = load_checkpoint(ref.checkpoint, spec.device, spec.precision)
+        else:
+            found[role] = load_denoiser(ref, spec.device, spec.precision)
+        if found[role].sample_shape != found["main"].sample_shape:
+            msg = (
+                f"main samples {found['main'].sample_shape}, {role} {found[role].sample_shape}; "
+                "guidance needs networks of one shape"
+            )
+            raise UserError(msg)
+    return found
 
 
 @final
@@ -61,7 +91,7 @@ class Sampler:
     """A spec made ready on its device; `sample` may be called for any seeds."""
 
     def __init__(self, spec: RunSpec) -> None:
-        self.spec, self.domain = spec, DOMAINS[spec.domain]
+        self.spec, self.domain = spec, domain_of(spec)
         self.device = torch.device(spec.device)
         self._warm: set[int] = set()
         self.plan: Plan | None = None
@@ -103,9 +133,7 @@ class Sampler:
         assert spec.sampler is not None
         assert spec.scheme is not None
         start = self.domain.start(seeds_B, spec.sampler.sigma_max, self.device)
-        denoiser = GuidedDenoiser(
-            self.plan, spec.scheme, self._prepared(start.x, start.labels_BL), start.labels_BL
-        )
+        denoiser = GuidedDenoiser(self.plan, spec.scheme, self._prepared(start), start.labels_BL)
         x = heun(
             denoiser,
             start.x,
@@ -114,14 +142,26 @@ class Sampler:
             draw=lambda: start.noise.normal(start.x.shape[1:]),
         )
         try:
-            return self.domain.finish(x, start.asked_B), denoiser.calls
+            return self.domain.finish(x, start), denoiser.calls
         except UserError as error:
             msg = f"seeds {seeds_B[0]} to {seeds_B[-1]}: {error}"
             raise UserError(msg) from error
 
-    def _prepared(self, x: torch.Tensor, labels: torch.Tensor | None) -> Mapping[str, Forward]:
+    def _prepared(self, start: Start) -> Mapping[str, Forward]:
         engine = ENGINES[self.spec.engine]
-        return {role: engine.prepare(net, x, labels) for role, net in self.networks.items()}
+        return {
+            role: engine.prepare(self._forward(role, start), start.x, start.labels_BL)
+            for role in self.networks
+        }
+
+    def _forward(self, role: str, start: Start) -> Forward:
+        network, ref = self.networks[role], self.spec.networks[role]
+        worse = ref.degradation if isinstance(ref, CheckpointRef) else None
+        if worse is None:
+            return network
+        if worse.kind == "dropout":
+            return with_dropout(network, worse.amount, start.noise)
+        return with_input_noise(network, worse.amount, start.noise)
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -139,3 +179,17 @@ class Sampler:
             asked = labels if network.label_dim else None
             total += calls[role] * count_flops(lambda n=network, a=x, b=asked: n(a, 1.0, b))  # type: ignore[misc]
         return float(total)
+
+
+_KEPT: dict[str, Sampler] = {}
+
+
+def sampler_for(spec: RunSpec) -> Sampler:
+    """This process's sampler of a spec; of large networks only the last one is kept."""
+    key = spec.model_dump_json()
+    if key not in _KEPT:
+        if spec.domain == "images":
+            _KEPT.clear()
+            load_checkpoint.cache_clear()
+        _KEPT[key] = Sampler(spec)
+    return _KEPT[key]

@@ -3,9 +3,8 @@
 import os
 import signal
 import threading
-from functools import lru_cache
 from multiprocessing import parent_process
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guidebench.runs.folder import Job
 
@@ -38,24 +37,17 @@ def _follow_parent() -> None:
     os._exit(1)
 
 
-@lru_cache(maxsize=8)
-def _sampler(spec_json: str) -> Any:  # noqa: ANN401  importing the type costs seconds
-    from guidebench.runs.sample import Sampler  # noqa: PLC0415
-    from guidebench.runs.spec import RunSpec  # noqa: PLC0415
-
-    return Sampler(RunSpec.model_validate_json(spec_json))
-
-
 def sample_shard(job: Job, index: int) -> None:
     """Sample one shard and store it, unless a whole one is there already."""
     import torch  # noqa: PLC0415
 
     from guidebench.measure.memory import peak_memory, reset_peak  # noqa: PLC0415
+    from guidebench.runs.sample import sampler_for  # noqa: PLC0415
     from guidebench.runs.shards import shard_path, write_shard  # noqa: PLC0415
 
     spec, device = job.row.spec, torch.device(job.row.spec.device)
     seeds = spec.shard_seeds(index)
-    sampler = _sampler(spec.model_dump_json())
+    sampler = sampler_for(spec)
     reset_peak(device)
     sampled = sampler.sample(seeds)
     write_shard(

@@ -26,10 +26,10 @@ class PerSeed:
             [torch.randn(tuple(shape), generator=g, device=self.device) for g in self.generators]
         )
 
-    def uniform(self) -> Tensor:
-        """Uniform on [0, 1), float32 [B]."""
+    def uniform(self, shape: Sequence[int] = ()) -> Tensor:
+        """Uniform on [0, 1), float32 [B, *shape]."""
         return torch.stack(
-            [torch.rand([], generator=g, device=self.device) for g in self.generators]
+            [torch.rand(tuple(shape), generator=g, device=self.device) for g in self.generators]
         )
 
     def integer(self, high: int) -> Tensor:

@@ -27,6 +27,7 @@ class Start:
     `noise` goes on where they ended, for samplers that draw more.
     """
 
+    seeds_B: tuple[int, ...]
     noise: PerSeed
     x: Tensor
     labels_BL: Tensor | None
@@ -68,14 +69,14 @@ class Measured:
 
 
 class AbstractDomain(ABC):
-    """Subclasses are final and hold no state: what is costly is cached by module functions."""
+    """Subclasses are final; what is costly is cached by module functions."""
 
     @abstractmethod
     def start(self, seeds_B: Sequence[int], sigma_max: float, device: torch.device) -> Start:
         """Starting points that depend on each seed alone."""
 
     @abstractmethod
-    def finish(self, x: Tensor, asked_B: Tensor | None) -> dict[str, NDArray[Any]]:
+    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
         """Decoded samples and their features, one row per seed.
 
         Raises:

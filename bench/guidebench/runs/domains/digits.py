@@ -71,17 +71,17 @@ class DigitsDomain(AbstractDomain):
         noise = PerSeed(seeds_B, device)
         x = noise.normal(_SHAPE) * sigma_max
         asked = noise.integer(NUM_CLASSES)
-        return Start(noise, x, torch.eye(NUM_CLASSES, device=device)[asked], asked)
+        return Start(tuple(seeds_B), noise, x, torch.eye(NUM_CLASSES, device=device)[asked], asked)
 
     @override
-    def finish(self, x: Tensor, asked_B: Tensor | None) -> dict[str, NDArray[Any]]:
-        assert asked_B is not None
+    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
+        assert start.asked_B is not None
         try:
             images = decode(x)
         except ValueError as error:
             msg = f"{error}; lower the guidance weight"
             raise UserError(msg) from error
-        return self._described(images, asked_B.cpu().numpy())
+        return self._described(images, start.asked_B.cpu().numpy())
 
     def _described(
         self, images_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64]

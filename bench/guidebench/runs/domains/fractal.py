@@ -133,14 +133,17 @@ class FractalDomain(AbstractDomain):
     @override
     def start(self, seeds_B: Sequence[int], sigma_max: float, device: torch.device) -> Start:
         noise = PerSeed(seeds_B, device)
-        return Start(noise, self._draw(noise, sigma_max), None, None)
+        return Start(tuple(seeds_B), noise, self._draw(noise, sigma_max), None, None)
 
     def _draw(self, noise: PerSeed, sigma: float) -> Tensor:
         truth = Fractal.of("A", dtype=torch.float32, device=noise.device)
         return truth.place(noise.uniform(), noise.normal((2,)), noise.normal((2,)), sigma)
 
     @override
-    def finish(self, x: Tensor, asked_B: Tensor | None) -> dict[str, NDArray[Any]]:
+    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
+        return self._described(x)
+
+    def _described(self, x: Tensor) -> dict[str, NDArray[Any]]:
         if not bool(torch.isfinite(x).all()):
             bad = int((~torch.isfinite(x).all(1)).sum())
             msg = f"{bad} of {len(x)} samples are not finite; lower the guidance weight"
@@ -149,7 +152,7 @@ class FractalDomain(AbstractDomain):
 
     @override
     def real(self, seeds_n: Sequence[int]) -> dict[str, NDArray[Any]]:
-        return self.finish(self._draw(PerSeed(seeds_n), 0.0), None)
+        return self._described(self._draw(PerSeed(seeds_n), 0.0))
 
     @override
     def metric_names(self) -> dict[str, str]:

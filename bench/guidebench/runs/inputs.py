@@ -1,0 +1,138 @@
+"""The files that a row needs, and the digest of everything that its numbers depend on. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal, final
+
+from guidebench.base import UserError, canonical_json, sha256_bytes, sha256_file
+from guidebench.checkpoints.builtin import builtin_file
+from guidebench.checkpoints.cache import network_path, reference_path, weights_path
+from guidebench.checkpoints.network_file import read_network_header
+from guidebench.metrics.names import UNTRAINED, image_metric
+from guidebench.metrics.reference import require_extractor
+from guidebench.runs.spec import CheckpointRef, NetworkRef, RunSpec
+
+NUMERICS_VERSION: Final = 1
+"""Raised by every change of code that moves a sample or a metric; part of each run's digest."""
+
+STABILITY_VAE: Final = "sd-vae-ft-mse"
+_FOR_REPORTS: Final = {"title", "role", "curves", "published"}
+_LATER_FIELDS: Final = ("reference",)  # left out where empty, so that older digests still hold
+_SUFFIX: Final = ".safetensors"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file of the cache, or the user's own, that a row of images needs."""
+
+    name: str
+    kind: Literal["network", "reference", "features", "vae"]
+    path: Path
+
+    @property
+    def present(self) -> bool:
+        """Whether it is there; a folder counts when it holds anything."""
+        return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, or all files of the folder in order."""
+        return tuple(sorted(self.path.iterdir())) if self.path.is_dir() else (self.path,)
+
+
+def checkpoint_path(name: str) -> Path:
+    """Where the network lies that a `CheckpointRef` names: in the cache, or at the path given."""
+    return Path(name) if name.endswith(_SUFFIX) else network_path(name)
+
+
+def inputs_of(spec: RunSpec) -> tuple[Input, ...]:
+    """Every file that a row of images needs, networks first; none for the other domains."""
+    if spec.domain != "images":
+        return ()
+    names = [ref.checkpoint for ref in spec.networks.values() if isinstance(ref, CheckpointRef)]
+    networks = [Input(n, "network", checkpoint_path(n)) for n in dict.fromkeys(names)]
+    assert spec.reference is not None
+    own = spec.reference.endswith(_SUFFIX)
+    path = Path(spec.reference) if own else reference_path(spec.reference)
+    extractors = dict.fromkeys(image_metric(name).extractor for name in spec.metrics)
+    weights = [
+        Input(n, "features", weights_path(n)) for n in extractors if not n.startswith(UNTRAINED)
+    ]
+    vae = [Input(STABILITY_VAE, "vae", weights_path(STABILITY_VAE))] if _needs_vae(networks) else []
+    return (*networks, Input(spec.reference, "reference", path), *weights, *vae)
+
+
+def _needs_vae(networks: Sequence[Input]) -> bool:
+    """From the header where a network is there, else from its published name."""
+    main = networks[0]
+    if not main.present:
+        return "-img512-" in main.name
+    encoder = read_network_header(main.path).encoder
+    return encoder is not None and encoder.kind == "stability-vae"
+
+
+def require_inputs(spec: RunSpec, label: str) -> None:
+    """Find out before anything is made whether all files are there, and the reference fits.
+
+    Raises:
+        UserError: that names what is missing and the command that fetches it.
+    """
+    inputs = inputs_of(spec)
+    missing = [i for i in inputs if not i.present]
+    if not missing:
+        for reference in (i for i in inputs if i.kind == "reference"):
+            for name in spec.metrics:
+                require_extractor(reference.path, image_metric(name).extractor)
+        return
+    own = [i for i in missing if str(i.path) == i.name]
+    if own:
+        msg = f"{label} names {own[0].path}, which is not there; name an existing {_SUFFIX} file"
+        raise UserError(msg)
+    names = ", ".join(i.name for i in missing)
+    msg = (
+        f"{label} needs {len(missing)} file{'s' * (len(missing) > 1)} that the cache does not have "
+        f"({names}); `guidebench checkpoint fetch --suite {label}` brings them"
+    )
+    raise UserError(msg)
+
+
+def resolve(spec: RunSpec, *, threads: int) -> dict[str, Any]:
+    """Everything that the numbers depend on, digests of all files included, as plain JSON.
+
+    Raises:
+        UserError: where a shipped file is missing or was altered.
+    """
+    fields = spec.model_dump(mode="json", exclude=_FOR_REPORTS)
+    for name in _LATER_FIELDS:
+        if fields[name] is None:
+            del fields[name]
+    names = {ref.name for ref in spec.networks.values() if isinstance(ref, NetworkRef)}
+    names |= {"digits-classifier"} if spec.domain == "digits" else set()
+    files = {name: builtin_file(name)[1] for name in sorted(names)}
+    files |= {i.name: _digest(i.files) for i in inputs_of(spec)}
+    return fields | {
+        "files": files,
+        "numerics_version": NUMERICS_VERSION,
+        "threads_per_rank": threads,
+        "torch": version("torch"),
+    }
+
+
+def _digest(files: tuple[Path, ...]) -> str:
+    digests = [_file_digest(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return digests[0] if len(digests) == 1 else sha256_bytes(canonical_json(digests))
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: str, size: int, modified: int) -> str:
+    del size, modified  # part of the key: rows of one suite share gigabytes of networks
+    return sha256_file(Path(path))
+
+
+def spec_sha256(resolved: dict[str, Any]) -> str:
+    """Digest of a resolved spec."""
+    return sha256_bytes(canonical_json(resolved))
