@@ -22,7 +22,8 @@ class Fault:
 
     `status`: this code, no body. `drop_after`: the connection is cut after so many bytes of the
     body. `stall_after`: nothing comes any more. `wrong`: another body of the right length.
-    `truncate_to`: a shorter file that claims to be whole.
+    `truncate_to`: a shorter file that claims to be whole. `elsewhere`: a part from another byte
+    than the one asked for.
     """
 
     status: int | None = None
@@ -31,6 +32,7 @@ class Fault:
     stall_after: int | None = None
     wrong: bool = False
     truncate_to: int | None = None
+    elsewhere: bool = False
 
 
 FINE = Fault()
@@ -42,6 +44,7 @@ class Answer:
 
     path: str
     range: str | None
+    if_range: str | None
     status: int = 0
     sent: int = 0
 
@@ -111,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         files = cast("_Server", self.server).files
         fault = files.waiting.popleft() if files.waiting else files.always
-        answer = Answer(self.path, self.headers.get("Range"))
+        answer = Answer(self.path, self.headers.get("Range"), self.headers.get("If-Range"))
         files.answers.append(answer)
         path = files.folder / self.path.rsplit("/", 1)[-1]
         if fault.status is not None or not path.is_file():
@@ -132,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.wrong:
             body = bytes(b ^ 255 for b in body)
         start = self._start(files, answer.range)
+        if start and fault.elsewhere:
+            start -= 1000
         if start >= len(body) > 0:
             self._refuse(answer, 416, None)
             return

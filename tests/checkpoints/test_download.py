@@ -56,6 +56,20 @@ def test_the_users_lock_file_counts(place: Place, monkeypatch: pytest.MonkeyPatc
         place.fetch("http://nowhere")
 
 
+def test_a_lock_file_that_cannot_be_written_costs_no_second_download(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUIDEBENCH_LOCK", "/proc/none/lock.json")
+    with FileServer(place.folder) as server:
+        with pytest.raises(UserError, match=r"cannot write /proc/none.*by GUIDEBENCH_LOCK"):
+            place.fetch(server.url)
+        place.check_absent(kept=[SIZE])
+        monkeypatch.delenv("GUIDEBENCH_LOCK")
+        place.fetch(server.url)
+        assert server.sent == SIZE
+    place.check_whole()
+
+
 def test_entries_of_others_are_kept(place: Place) -> None:
     first, second = (RemoteFile(f"http://h/{n}", f"downloads/{n}") for n in "ab")
     agree(first, "a" * 64, 1, "url")

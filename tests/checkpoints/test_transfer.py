@@ -18,6 +18,7 @@ def test_dropped_connections_are_resumed_and_no_byte_is_sent_twice(place: Place)
         ranges = [answer.range for answer in server.answers]
         statuses = [answer.status for answer in server.answers]
         assert server.sent == SIZE
+        assert {answer.if_range for answer in server.answers[1:]} == {'"one"'}
     assert ranges == [None, "bytes=131072-", "bytes=196608-", "bytes=196608-"]
     assert statuses == [200, 206, 206, 206]
     place.check_whole()
@@ -60,7 +61,39 @@ def test_a_file_that_changed_in_between_is_not_joined_to_the_old_one(place: Plac
         (place.folder / NAME).write_bytes(new)
         server.etag, server.always = '"two"', Fault()
         place.fetch(server.url)
+        assert [a.status for a in server.answers[-2:]] == [503, 200]  # If-Range needs no third
     assert place.path.read_bytes() == new
+
+
+def test_a_part_of_another_file_is_not_joined(place: Place) -> None:
+    """Same ETag, other length: only the length tells."""
+    longer = CONTENT[::-1] + b"more"
+    with FileServer(place.folder, [Fault(drop_after=131_072)], Fault(status=503)) as server:
+        with pytest.raises(UserError, match="HTTP 503"):
+            place.fetch(server.url)
+        (place.folder / NAME).write_bytes(longer)
+        server.always = Fault()
+        place.fetch(server.url)
+    assert place.path.read_bytes() == longer
+
+
+def test_a_part_from_elsewhere_is_not_joined(place: Place) -> None:
+    faults = [Fault(drop_after=131_072), Fault(elsewhere=True)]
+    with FileServer(place.folder, faults) as server:
+        place.fetch(server.url)
+        assert [a.status for a in server.answers] == [200, 206, 200]
+    place.check_whole()
+
+
+def test_bytes_of_another_address_are_not_joined(place: Place) -> None:
+    first = FileServer(place.folder, [Fault(drop_after=131_072)], Fault(status=503))
+    with first, pytest.raises(UserError, match="HTTP 503"):
+        place.fetch(first.url)
+    (place.folder / NAME).write_bytes(CONTENT[::-1])
+    with FileServer(place.folder) as second:
+        place.fetch(second.url)
+        assert second.answers[0].range is None
+    assert place.path.read_bytes() == CONTENT[::-1]
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -158,6 +191,13 @@ def test_without_a_length_the_digest_must_be_known(place: Place) -> None:
         with pytest.raises(UserError, match=r"has SHA-256 .*, expected"):
             place.fetch(server.url, sha256=DIGEST)  # cut, and nobody could tell
         place.fetch(server.url, sha256=DIGEST)
+    place.check_whole()
+
+
+def test_without_a_length_a_known_size_tells_what_was_cut(place: Place) -> None:
+    with FileServer(place.folder, [Fault(drop_after=131_072)], length=False) as server:
+        place.fetch(server.url, sha256=DIGEST, bytes=SIZE)
+        assert server.sent == SIZE
     place.check_whole()
 
 
