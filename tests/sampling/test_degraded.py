@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from guidebench.sampling.degraded import with_dropout, with_input_noise
 from guidebench.sampling.noise import PerSeed
@@ -16,6 +17,7 @@ SIGMA = 2.0
 class TwoBlocks(nn.Module):
     """Applies `drop` twice, as two blocks would, and keeps what it gave."""
 
+    @override
     def forward(
         self, x: Tensor, sigma: float, labels: Tensor | None, drop: Callable[[Tensor], Tensor]
     ) -> Tensor:
