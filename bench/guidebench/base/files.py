@@ -100,6 +100,20 @@ def ordered_safetensors(data: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + data[start:]
 
 
+def order_header(path: Path) -> None:
+    """`ordered_safetensors` for a file, in place: only its header is read and written.
+
+    Raises:
+        AssertionError: where the library writes JSON of another length than ours.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        ordered = canonical_json(json.loads(file.read(length)))
+        assert len(ordered) <= length, "the library's header is shorter than canonical JSON"
+        file.seek(8)
+        file.write(ordered.ljust(length))
+
+
 def canonical_json(value: object) -> bytes:
     """JSON with sorted keys, no spaces and no NaN: equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from guidebench.base import UserError, atomic_file
+from guidebench.base import UserError, atomic_file, order_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +78,7 @@ class NetworkFile:
         facts = {"format": FORMAT, "network": self.header.model_dump_json()}
         with atomic_file(path) as partial:
             save_file(dict(self.tensors), partial, facts)
+            order_header(partial)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -14,6 +14,32 @@ from guidebench.networks.precondition import EDM2Denoiser
 Denoiser = FractalDenoiser | EDM2Denoiser
 
 
+_ARCHITECTURES: dict[str, type[Denoiser]] = {"fractal": FractalDenoiser, "edm2": EDM2Denoiser}
+
+
+def expected_shapes(architecture: str, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a network's tensors, found without making any.
+
+    Raises:
+        UserError: for an unknown architecture, or settings that do not fit it.
+    """
+    network = _on_meta(architecture, config)
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
+
+
+def _on_meta(architecture: str, config: Mapping[str, Any]) -> Denoiser:
+    if architecture not in _ARCHITECTURES:
+        there = ", ".join(_ARCHITECTURES)
+        msg = f"unknown architecture {architecture}; this version builds {there}"
+        raise UserError(msg)
+    try:
+        with torch.device("meta"):
+            return _ARCHITECTURES[architecture](**config)
+    except (TypeError, KeyError) as error:
+        msg = f"this version cannot build architecture {architecture} from {dict(config)}: {error}"
+        raise UserError(msg) from error
+
+
 def build_denoiser(
     architecture: str,
     config: Mapping[str, Any],
@@ -31,16 +57,7 @@ def build_denoiser(
     Raises:
         UserError: for an unknown architecture, or settings or weights that do not fit it.
     """
-    known: dict[str, type[Denoiser]] = {"fractal": FractalDenoiser, "edm2": EDM2Denoiser}
-    if architecture not in known:
-        msg = f"unknown architecture {architecture}; this version builds {', '.join(known)}"
-        raise UserError(msg)
-    try:
-        with torch.device("meta"):
-            network = known[architecture](**config)
-    except (TypeError, KeyError) as error:
-        msg = f"this version cannot build architecture {architecture} from {dict(config)}: {error}"
-        raise UserError(msg) from error
+    network = _on_meta(architecture, config)
     try:
         network.load_state_dict(dict(state), assign=True)
     except RuntimeError as error:

@@ -17,11 +17,7 @@ def load_extractor(name: str, weights: Path | None, *, device: torch.device) -> 
     Raises:
         UserError: for an unknown name, or missing weights or libraries.
     """
-    network = name.removeprefix(UNTRAINED)
-    if network != "inception" and network not in MODELS:
-        known = ", ".join(["inception", *MODELS])
-        msg = f"unknown feature network {name}; there are {known}, and untrained:NAME of each"
-        raise UserError(msg)
+    network = known_extractor(name)
     if name.startswith(UNTRAINED):
         if network == "inception":
             return untrained_inception(device)
@@ -32,3 +28,17 @@ def load_extractor(name: str, weights: Path | None, *, device: torch.device) -> 
     if network == "inception":
         return load_inception(weights, device)
     return load_dinov2(network, weights, device)
+
+
+def known_extractor(name: str) -> str:
+    """The network behind an extractor's name, trained or not.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    network = name.removeprefix(UNTRAINED)
+    if network != "inception" and network not in MODELS:
+        known = ", ".join(["inception", *MODELS])
+        msg = f"unknown feature network {name}; there are {known}, and untrained:NAME of each"
+        raise UserError(msg)
+    return network
