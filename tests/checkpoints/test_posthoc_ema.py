@@ -12,6 +12,7 @@ from guidebench.checkpoints.posthoc_ema import (
     beta,
     coefficients,
     exponent,
+    profile_errors,
     sigma_rel,
 )
 
@@ -86,3 +87,23 @@ def test_the_future_is_refused() -> None:
         coefficients([(200.0, 0.05)], [(201.0, 0.05)])
     with pytest.raises(UserError, match="the last is at 0"):
         coefficients([], [(1.0, 0.05)])
+
+
+def test_profile_errors_are_distances_of_functions() -> None:
+    """By sums over time, of the profiles as functions."""
+    snapshots = [(t, s) for t in (40.0, 80.0, 100.0) for s in (0.05, 0.1)]
+    results = [(100.0, 0.15), (70.0, 0.2), (80.0, 0.1)]
+    weights = coefficients(snapshots, results)
+    time = (np.arange(400_000) + 0.5) / 4000
+
+    def profile(end: float, length: float) -> np.ndarray:
+        gamma = exponent(length)
+        return np.where(time < end, (gamma + 1) / end * (time / end) ** gamma, 0)
+
+    made = np.stack([profile(*s) for s in snapshots], axis=1) @ weights
+    wanted = np.stack([profile(*r) for r in results], axis=1)
+    literal = np.linalg.norm(made - wanted, axis=0) / np.linalg.norm(wanted, axis=0)
+    found = profile_errors(snapshots, results, weights)
+    np.testing.assert_allclose(found[:2], literal[:2], rtol=1e-3)
+    assert found[2] < 1e-6
+    assert found[:2].min() > 0.01

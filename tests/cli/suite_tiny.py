@@ -20,7 +20,7 @@ def unguided() -> RunSpec:
     return RunSpec(
         title="no guidance",
         role="table",
-        curves=(CurveRef(series="autoguidance", weight=1.0),),
+        curves=(CurveRef(series="autoguidance", at=1.0),),
         domain="fractal",
         source="sampler",
         networks={"main": _MAIN},
@@ -41,7 +41,7 @@ def unguided() -> RunSpec:
 def autoguidance_w3() -> RunSpec:
     return unguided().with_options(
         title="autoguidance, w = 3",
-        curves=(CurveRef(series="autoguidance", weight=3.0),),
+        curves=(CurveRef(series="autoguidance", at=3.0),),
         networks={"main": _MAIN, "guide": _GUIDE},
         scheme=autoguidance(3.0),
     )

@@ -147,7 +147,7 @@ def test_other_weights_and_missing_ones_are_refused(tmp_path: Path) -> None:
 def test_images_must_be_bytes_with_channels() -> None:
     found = load_extractor("untrained:dinov2-vits14", None, device=CPU)
     with pytest.raises(ValueError, match="got float32 of shape"):
-        found.extract(some_images(2).astype(np.float32))
+        found.extract(some_images(2).astype(np.float32))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"got uint8 of shape \(2, 32, 32\)"):
         found.extract(some_images(2)[..., 0])
     with pytest.raises(UserError, match="there are no images"):

@@ -106,16 +106,16 @@ def write_fractal(
     _write_points(out, suite, Row(row="truth", title="Truth", order=0, role="truth"), truth_N2,
                   log_N, level, extra)  # fmt: skip
     main, both = {"main": 63, "guide": 0}, {"main": 63, "guide": 63}
-    start = (CurvePoint(series="CFG", weight=1), CurvePoint(series="Autoguidance", weight=1))
+    start = (CurvePoint(series="CFG", at=1), CurvePoint(series="Autoguidance", at=1))
     rows = [
         Row(row="none", title="No guidance", order=1, calls=main, curves=start),
         Row(row="cfg", title="CFG, w = 4", order=2, calls=both,
-            curves=(CurvePoint(series="CFG", weight=4),)),
+            curves=(CurvePoint(series="CFG", at=4),)),
         Row(row="cfg-interval", title=f"CFG, w = 4, {SIGMA} in (0.1, 1]", order=3,
             calls={"main": 63, "guide": 21}, doubts=("only 3 repeats",)),
         Row(row="naive", title=f"Naive truncation, score {TIMES} 1.40", order=4, calls=main),
         Row(row="autoguidance", title="Autoguidance, w = 3", order=5, calls=both,
-            curves=(CurvePoint(series="Autoguidance", weight=3),), doubts=("only 3 repeats",)),
+            curves=(CurvePoint(series="Autoguidance", at=3),), doubts=("only 3 repeats",)),
     ]  # fmt: skip
     points = _fractal_points(mixture)
     for row in rows:
@@ -129,7 +129,7 @@ def write_fractal(
             at_N2 = points["none"] * share * worst + points[name] * (1 - share * worst)
             row = Row(row=f"{name}-w{weight:g}", title=f"{series}, w = {weight:g}", order=10,
                       role="curve", calls=both,
-                      curves=(CurvePoint(series=series, weight=weight),))  # fmt: skip
+                      curves=(CurvePoint(series=series, at=weight),))  # fmt: skip
             _write_points(out, suite, row, at_N2, mixture.log_density(at_N2), level, None)
 
 
@@ -183,12 +183,12 @@ def _digit_rows() -> list[tuple[Row, float]]:
     ]
     rows = [(Row(row="real", title="Real test images", order=0, role="truth", repeats=2), 0.0)]
     for order, (name, title, calls, noise) in enumerate(titles, start=1):
-        curve = (CurvePoint(series="Autoguidance", weight=2.0),) if name == "autoguidance" else ()
-        start = (CurvePoint(series="Autoguidance", weight=1.0),) if name == "none" else curve
+        curve = (CurvePoint(series="Autoguidance", at=2.0),) if name == "autoguidance" else ()
+        start = (CurvePoint(series="Autoguidance", at=1.0),) if name == "none" else curve
         rows.append((Row(row=name, title=title, order=order, calls=calls, curves=start,
                          repeats=2), noise))  # fmt: skip
     for weight, noise in ((1.5, 0.6), (2.5, 0.5), (3.0, 0.65)):
-        point = (CurvePoint(series="Autoguidance", weight=weight),)
+        point = (CurvePoint(series="Autoguidance", at=weight),)
         rows.append((Row(row=f"ag-w{weight:g}", title=f"Autoguidance, w = {weight:g}", order=20,
                          role="curve", calls=both, curves=point, repeats=2), noise))  # fmt: skip
     return rows

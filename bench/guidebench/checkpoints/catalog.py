@@ -19,9 +19,9 @@ _NETWORK: Final = re.compile(
     r"edm2-img(?P<resolution>512|64)-(?P<size>xxs|xs|s|m|l|xl|xxl)(?P<uncond>-uncond)?"
     r"-(?P<kimg>\d{7})-(?P<ema>0\.\d{3})"
 )
-_BATCH: Final = 2048  # images a training step, Table 6 of arXiv:2312.02696
+_BATCH: Final = 2048  # images a training step, arXiv:2312.02696
 _SNAPSHOT_EVERY: Final = 1 << 25  # images between the published raw snapshots
-_LONGEST_EMA: Final = 0.2886  # limit of sigma_rel, Eq. 126 there
+_LONGEST_EMA: Final = 0.2886  # sigma_rel of the plain mean
 _TRACKED_EMAS: Final = (0.050, 0.100)
 _FP16_BYTES: Final = 2
 _PICKLE_BYTES: Final = 200_000  # source code, names and buffers beside the parameters
@@ -163,9 +163,8 @@ def parse_network_name(name: str) -> NetworkName:
             "(run, thousands of training images, EMA length)"
         )
         raise UserError(msg)
-    first, ema = int(found["kimg"]) * 1000, float(found["ema"])
-    num_images = -(-first // _BATCH) * _BATCH  # names cut off what is below a thousand
-    if num_images == 0 or num_images >= first + 1000:
+    ema, num_images = float(found["ema"]), images_seen(int(found["kimg"]))
+    if num_images == 0 or num_images % _BATCH:
         msg = f"{name!r}: no batch of {_BATCH} images ends at {found['kimg']} thousand images"
         raise UserError(msg)
     if not 0 < ema < _LONGEST_EMA:
@@ -179,6 +178,16 @@ def parse_network_name(name: str) -> NetworkName:
         num_images=num_images,
         ema=ema,
     )
+
+
+def images_seen(kimg: int) -> int:
+    """Images of a training that a name gives in thousands, cut off: whole batches if that fits.
+
+    >>> images_seen(134217) == 1 << 27
+    True
+    """
+    whole = -(-kimg * 1000 // _BATCH) * _BATCH
+    return whole if whole < (kimg + 1) * 1000 else kimg * 1000
 
 
 def reconstruction(network: NetworkName) -> Reconstruction:

@@ -80,6 +80,24 @@ def coefficients(
     return scaled
 
 
+def profile_errors(
+    snapshots: Sequence[tuple[float, float]],
+    results: Sequence[tuple[float, float]],
+    weights_SR: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """How far each combined profile is from the one wanted [R], relative to the latter's norm.
+
+    The norm is that of the least squares. No weights of a network are needed: it is the error of
+    a network whose weights moved at random, and a bound on nothing else.
+    """
+    gram, cross = _inner_products(snapshots, snapshots), _inner_products(snapshots, results)
+    own = np.diag(_inner_products(results, results))
+    squared = np.einsum("sr,st,tr->r", weights_SR, gram, weights_SR)
+    squared += own - 2 * np.einsum("sr,sr->r", weights_SR, cross)
+    found: NDArray[np.float64] = np.sqrt(np.maximum(squared, 0) / own)
+    return found
+
+
 def _inner_products(
     a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]
 ) -> NDArray[np.float64]:

@@ -110,14 +110,14 @@ class StabilityVAECodec(Codec):
             )
             raise UserError(msg)
         try:
-            from diffusers import AutoencoderKL  # noqa: PLC0415  seconds
+            from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # noqa: PLC0415  seconds
         except ImportError as error:
             msg = "diffusers is not installed; pip install 'guidebench[images]'"
             raise UserError(msg) from error
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # diffusers' notes on its own future
-                vae = AutoencoderKL.from_pretrained(
+                vae: Any = AutoencoderKL.from_pretrained(
                     folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
                 )
         except (OSError, ValueError, RuntimeError) as error:

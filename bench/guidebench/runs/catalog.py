@@ -14,13 +14,26 @@ from pydantic import ValidationError
 from guidebench.base import UserError
 from guidebench.runs.spec import Row, RunSpec, first_problem
 
-SUITES: Final = ("fractal", "digits")
+SUITES: Final = (
+    "fractal",
+    "digits",
+    "table1-img512",
+    "table1-img64",
+    "edm2-table2",
+    "edm2-img64",
+    "degradation",
+    "fig3",
+)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Ask whether the closest known name was meant, or list them all."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
+
+
+def _import_suite(name: str) -> ModuleType:
+    return importlib.import_module(f"guidebench.runs.suites.{name.replace('-', '_')}")
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -75,7 +88,7 @@ def load_suite(name: str) -> list[Row]:
         UserError: for an unknown name, or a file that does not load.
     """
     if name in SUITES:
-        module, suite = importlib.import_module(f"guidebench.runs.suites.{name}"), name
+        module, suite = _import_suite(name), name
     elif name.endswith(".py"):
         module, suite = _load_file(Path(name)), Path(name).stem
     else:

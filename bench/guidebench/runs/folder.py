@@ -61,11 +61,11 @@ class Job:
         row, spec = self.row, self.row.spec
         here = (row.suite_title, spec.title, spec.role, row.order)
         there = (record.suite_title, record.title, record.role, record.order)
-        curves = [(c.series, c.weight) for c in record.curves]
+        curves = [c.model_dump() for c in record.curves]
         published = {name: p.model_dump() for name, p in record.published.items()}
         return (
             here == there
-            and curves == [(c.series, c.weight) for c in spec.curves]
+            and curves == [c.model_dump() for c in spec.curves]
             and published == {name: p.model_dump() for name, p in spec.published.items()}
         )
 

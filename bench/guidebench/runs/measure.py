@@ -75,7 +75,7 @@ def make_record(job: Job, *, ranks: int, threads: int) -> Record:
         title=spec.title,
         role=spec.role,
         order=job.row.order,
-        curves=tuple(CurvePoint(series=c.series, weight=c.weight) for c in spec.curves),
+        curves=tuple(CurvePoint.model_validate(c.model_dump()) for c in spec.curves),
         published={k: PublishedValue(**p.model_dump()) for k, p in spec.published.items()},
         spec_sha256=job.sha256,
         samples_sha256=sha256_bytes(canonical_json([s.sha256 for s in shards])),

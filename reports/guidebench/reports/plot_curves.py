@@ -1,7 +1,7 @@
-"""Each metric against guidance weight, one line for each series."""
+"""Each metric against guidance weight or EMA length, one line for each series."""
 
 from collections import defaultdict
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,26 +13,36 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from guidebench.reports.groups import Group
 from guidebench.reports.numbers import MINUS
 from guidebench.reports.plot_style import INK, MARKERS, QUIET, SERIES, columns_for
-from guidebench.reports.record import Display, MetricResult
+from guidebench.reports.record import CurveAxis, Display, MetricResult
 from guidebench.reports.tables import ARROWS, FLOOR_TITLE
 
 FIGURE_INCHES = 9.6
 PANEL_INCHES = 3.0
 DASHES = (0, (4, 3))
+AXES: Final[dict[CurveAxis, str]] = {
+    "weight": "guidance weight w",
+    "ema_main": "EMA length of the main network",
+    "ema_guide": "EMA length of the guide",
+}
 
 
 @final
 class Point(NamedTuple):
-    """A metric at one weight; `in_table` rows get a ring."""
+    """A metric at one weight or EMA length; `in_table` rows get a ring."""
 
-    weight: float
+    at: float
     result: MetricResult
     in_table: bool
 
 
 def curve_figure(group: Group) -> Figure | None:
-    """One panel for each metric with at least one series of two weights; None without any."""
-    panels = [(name, found) for name in group.displays if (found := _series(group, name))]
+    """One panel for each metric and axis with a series of two points; None without any."""
+    panels: list[tuple[str, CurveAxis, dict[str, list[Point]]]] = [
+        (name, axis, found)
+        for name in group.displays
+        for axis in AXES
+        if (found := _series(group, name, axis))
+    ]
     if not panels:
         return None
     columns = columns_for(len(panels), 3 if len(panels) == 3 else 2)
@@ -40,8 +50,9 @@ def curve_figure(group: Group) -> Figure | None:
     size = (FIGURE_INCHES, PANEL_INCHES * rows + 0.5)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.09))
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    names = sorted({series for _, series_of in panels for series in series_of})
-    for axes, (metric, series_of) in zip(grid, panels, strict=False):
+    names = sorted({series for _, _, series_of in panels for series in series_of})
+    for axes, (metric, axis, series_of) in zip(grid, panels, strict=False):
+        axes.set_xlabel(AXES[axis])
         _panel(axes, group.displays[metric], series_of, names)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
@@ -68,14 +79,15 @@ def _legend(figure: Figure, names: list[str]) -> None:
     figure.legend(handles=handles, loc="outside upper left", ncols=4, fontsize=9)
 
 
-def _series(group: Group, metric: str) -> dict[str, list[Point]]:
+def _series(group: Group, metric: str, axis: CurveAxis) -> dict[str, list[Point]]:
     found: dict[str, list[Point]] = defaultdict(list)
     for row in group.rows:
         result = row.record.metrics.get(metric)
         for place in row.record.curves if result else ():
             assert result is not None
-            found[place.series].append(Point(place.weight, result, row.record.role == "table"))
-    return {name: sorted(p, key=lambda q: q.weight) for name, p in found.items() if len(p) > 1}
+            if place.axis == axis:
+                found[place.series].append(Point(place.at, result, row.record.role == "table"))
+    return {name: sorted(p, key=lambda q: q.at) for name, p in found.items() if len(p) > 1}
 
 
 def _panel(
@@ -84,12 +96,12 @@ def _panel(
     scale = 100.0 if display.percent else 1.0
     for name, points in series_of.items():
         color, marker = _color(names, name), _marker(names, name)
-        weights = [p.weight for p in points]
+        places = [p.at for p in points]
         values = scale * np.array([p.result.value for p in points])
         low, high = scale * np.array([p.result.interval_95 for p in points]).T
-        axes.fill_between(weights, low, high, color=color, alpha=0.18, linewidth=0)
-        axes.plot(weights, values, color=color, marker=marker, markersize=3.5, linewidth=1.4)
-        rings = [(p.weight, scale * p.result.value) for p in points if p.in_table]
+        axes.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
+        axes.plot(places, values, color=color, marker=marker, markersize=3.5, linewidth=1.4)
+        rings = [(p.at, scale * p.result.value) for p in points if p.in_table]
         if rings:
             axes.plot(*zip(*rings, strict=True), marker, markersize=9, mfc="none", mec=color)
     results = [p.result for points in series_of.values() for p in points]
@@ -99,7 +111,6 @@ def _panel(
     unit = ", %" if display.percent else ""
     arrow = f"  {ARROWS[display.better]}" if ARROWS[display.better] else ""
     axes.set_title(f"{display.label}{unit}{arrow}", fontsize=10, color=INK)
-    axes.set_xlabel("guidance weight w")
     axes.grid(visible=True, axis="y")
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))

@@ -66,9 +66,10 @@ def plots(group: Group) -> Iterator[Plot]:
         if figure := curve_figure(group):
             yield Plot(
                 name="curves",
-                caption="Each metric against guidance weight, with 95 % bands. Ringed: rows of "
-                "the table. Dashed: what a perfect sampler would score at this N.",
-                alt="Line charts of each metric against guidance weight; the table has the values.",
+                caption="Each metric against guidance weight or EMA length, with 95 % bands. "
+                "Ringed: rows of the table. Dashed: what a perfect sampler would score at this N.",
+                alt="Line charts of each metric against guidance weight or EMA length; "
+                "the table has the values.",
                 figure=figure,
             )
         if figure := cost_figure(group):

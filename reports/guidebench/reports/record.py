@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from guidebench.base import UserError, atomic_write
 
 Better = Literal["lower", "higher", "neither"]
+CurveAxis = Literal["weight", "ema_main", "ema_guide"]
 
 
 class RecordError(UserError):
@@ -127,10 +128,11 @@ class Cost(Part):
 
 
 class CurvePoint(Part):
-    """This row's place on a curve of metric against guidance weight."""
+    """This row's place on a curve of metric against guidance weight or an EMA length."""
 
     series: str
-    weight: float
+    at: float = Field(validation_alias=AliasChoices("at", "weight"))  # as first written
+    axis: CurveAxis = "weight"
 
 
 class Seeds(Part):

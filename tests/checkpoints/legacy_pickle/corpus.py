@@ -78,7 +78,7 @@ class FakeTensor:
             wrap_storage=self.values.untyped_storage(), dtype=self.values.dtype, _internal=True
         )
         arguments = (storage, self.offset, self.size, self.stride, False, self.hooks)
-        return torch._utils._rebuild_tensor_v2, arguments
+        return vars(torch)["_utils"]._rebuild_tensor_v2, arguments
 
 
 def with_first_parameter(value: object) -> bytes:

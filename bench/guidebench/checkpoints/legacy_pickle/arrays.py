@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import TypeIs
 
 from guidebench.checkpoints.legacy_pickle.opcodes import read_pickle
 from guidebench.checkpoints.legacy_pickle.records import Call, Global, PersistentId, RefusedError
@@ -28,7 +29,7 @@ _DTYPES: Final = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u
 _DIMENSIONS: Final = 8
 
 
-def is_call(value: Any, *names: str) -> bool:  # noqa: ANN401
+def is_call(value: Any, *names: str) -> TypeIs[Call]:  # noqa: ANN401
     """Whether a record is the call of one of these globals."""
     return isinstance(value, Call) and value.callee.name in names
 

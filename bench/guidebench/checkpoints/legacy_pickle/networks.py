@@ -5,12 +5,13 @@ network itself.
 """
 
 import re
-from typing import Annotated, Any, Final, final
+from typing import Annotated, Any, Final, Literal, final
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from guidebench.checkpoints.catalog import images_seen
 from guidebench.checkpoints.legacy_pickle.arrays import array, as_dict, described
 from guidebench.checkpoints.legacy_pickle.modules import (
     Persistent,
@@ -85,13 +86,15 @@ def network_from(record: Any, source: Source) -> NetworkFile:  # noqa: ANN401
         config=config,
         encoder=encoder,
         ema=float(published["ema"]) if published else None,
-        num_images=1000 * int(published["kimg"]) if published else None,
+        num_images=images_seen(int(published["kimg"])) if published else None,
         sources=(source,),
     )
     return NetworkFile(header, tensors)
 
 
-def _described_network(found: Persistent, tensors: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
+def _described_network(
+    found: Persistent, tensors: dict[str, Tensor]
+) -> tuple[Literal["edm2", "fractal"], dict[str, Any]]:
     if found.class_name == "Precond":
         return "edm2", _edm2_config(found)
     if found.class_name == "ToyModel":

@@ -49,7 +49,8 @@ def reference_from(record: Any) -> PickledReference:  # noqa: ANN401
     found: dict[str, PickledStatistics] = {
         key: _statistics(top[key], key) for key in METRICS if key in top
     }
-    if not found or (unknown := set(top) - {*METRICS, "num_images"}):
+    unknown = set(top) - {*METRICS, "num_images"}
+    if not found or unknown:
         keys = ", ".join(sorted(str(k)[:30] for k in list(top if not found else unknown)[:6]))
         msg = f"it holds {keys or 'nothing'}; statistics are kept under {' and '.join(METRICS)}"
         raise RefusedError(msg)

@@ -51,7 +51,7 @@ def _pickled(path: Path) -> dict[str, Any]:
             "sha256": source.sha256,
         }
     require_fit(found, path)
-    return _network(found) | words | {"sha256": source.sha256}
+    return _network(found) | {"holds": words, "sha256": source.sha256}
 
 
 def _network(file: "NetworkFile") -> dict[str, Any]:

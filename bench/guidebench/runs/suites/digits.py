@@ -62,13 +62,13 @@ def _row(
 
 def none_() -> RunSpec:
     """The main network alone."""
-    starts = [CurveRef(series=s, weight=1.0) for s in (_CFG, _AUTOGUIDANCE)]
+    starts = [CurveRef(series=s, at=1.0) for s in (_CFG, _AUTOGUIDANCE)]
     return _row("no guidance", none(), {}, *starts)
 
 
 def cfg_w1_5() -> RunSpec:
     """CFG with an unconditional network of the same size and training."""
-    curve = CurveRef(series=_CFG, weight=1.5)
+    curve = CurveRef(series=_CFG, at=1.5)
     return _row("CFG, w = 1.5", cfg(1.5), {"unconditional": _UNCONDITIONAL}, curve)
 
 
@@ -80,7 +80,7 @@ def cfg_interval_w2() -> RunSpec:
 
 def autoguidance_w1_5() -> RunSpec:
     """Autoguidance: the guide has half the channels and 3/8 of the training."""
-    curve = CurveRef(series=_AUTOGUIDANCE, weight=1.5)
+    curve = CurveRef(series=_AUTOGUIDANCE, at=1.5)
     return _row("autoguidance, w = 1.5", autoguidance(1.5), {"guide": _LESS_OF_BOTH}, curve)
 
 
@@ -118,12 +118,12 @@ def weights() -> dict[str, RunSpec]:
     w = 2.5
     others = {"unconditional": _UNCONDITIONAL}
     rows = {
-        f"cfg-{w:g}": _row(f"CFG, w = {w:g}", cfg(w), others, CurveRef(series=_CFG, weight=w)),
+        f"cfg-{w:g}": _row(f"CFG, w = {w:g}", cfg(w), others, CurveRef(series=_CFG, at=w)),
         f"autoguidance-{w:g}": _row(
             f"autoguidance, w = {w:g}",
             autoguidance(w),
             {"guide": _LESS_OF_BOTH},
-            CurveRef(series=_AUTOGUIDANCE, weight=w),
+            CurveRef(series=_AUTOGUIDANCE, at=w),
         ),
     }
     return {key: spec.with_options(role="curve") for key, spec in rows.items()}

@@ -53,13 +53,13 @@ def _row(title: str, scheme: Scheme, *curves: CurveRef) -> RunSpec:
 
 def none_() -> RunSpec:
     """The main network alone."""
-    starts = [CurveRef(series=s, weight=1.0) for s in (_CFG, _AUTOGUIDANCE, _NAIVE)]
+    starts = [CurveRef(series=s, at=1.0) for s in (_CFG, _AUTOGUIDANCE, _NAIVE)]
     return _row("no guidance", none(), *starts)
 
 
 def cfg_w4() -> RunSpec:
     """CFG at the paper's weight."""
-    return _row("CFG, w = 4", cfg(4.0), CurveRef(series=_CFG, weight=4.0))
+    return _row("CFG, w = 4", cfg(4.0), CurveRef(series=_CFG, at=4.0))
 
 
 def cfg_interval_w4() -> RunSpec:
@@ -69,28 +69,28 @@ def cfg_interval_w4() -> RunSpec:
 
 def naive_s1_4() -> RunSpec:
     """The score times 1.4, as in the paper."""
-    curve = CurveRef(series=_NAIVE, weight=1.4)
+    curve = CurveRef(series=_NAIVE, at=1.4)
     return _row("naive truncation, s = 1.4", naive_truncation(1.4), curve)
 
 
 def autoguidance_w3() -> RunSpec:
     """Autoguidance at the paper's weight."""
-    curve = CurveRef(series=_AUTOGUIDANCE, weight=3.0)
+    curve = CurveRef(series=_AUTOGUIDANCE, at=3.0)
     return _row("autoguidance, w = 3", autoguidance(3.0), curve)
 
 
 def weights() -> dict[str, RunSpec]:
     """More weights for the curves."""
     more = {
-        f"cfg-{w:g}": (cfg(w), CurveRef(series=_CFG, weight=w)) for w in (2.0, 3.0, 6.0)
+        f"cfg-{w:g}": (cfg(w), CurveRef(series=_CFG, at=w)) for w in (2.0, 3.0, 6.0)
     } | {
-        f"autoguidance-{w:g}": (autoguidance(w), CurveRef(series=_AUTOGUIDANCE, weight=w))
+        f"autoguidance-{w:g}": (autoguidance(w), CurveRef(series=_AUTOGUIDANCE, at=w))
         for w in (1.5, 2.0, 4.0)
     } | {
-        f"naive-{w:g}": (naive_truncation(w), CurveRef(series=_NAIVE, weight=w))
+        f"naive-{w:g}": (naive_truncation(w), CurveRef(series=_NAIVE, at=w))
         for w in (1.2, 2.0)
     }  # fmt: skip
     return {
-        key: _row(f"{curve.series}, w = {curve.weight:g}", scheme, curve).with_options(role="curve")
+        key: _row(f"{curve.series}, w = {curve.at:g}", scheme, curve).with_options(role="curve")
         for key, (scheme, curve) in more.items()
     }

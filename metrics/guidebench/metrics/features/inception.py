@@ -67,7 +67,7 @@ def _network(state: Mapping[str, Tensor] | None) -> nn.Module:
         raise UserError(msg) from error
 
     class Unloaded(FeatureExtractorInceptionV3):  # type: ignore[misc]
-        def load_state_dict(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        def load_state_dict(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
             """Leave the random initial weights."""
 
     empty = io.BytesIO()
