@@ -110,7 +110,7 @@ def test_what_is_not_listed_names_its_snapshots() -> None:
 def test_unknown_names_are_told_the_nearest() -> None:
     with pytest.raises(UserError, match="unknown file dinov2-vitl; did you mean dinov2-vitl14"):
         find_entry("dinov2-vitl")
-    with pytest.raises(UserError, match="unknown file zzz; see `guidebench list networks`"):
+    with pytest.raises(UserError, match="unknown file zzz; see `guidebench list downloads`"):
         find_entry("zzz")
 
 

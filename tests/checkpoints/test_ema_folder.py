@@ -12,23 +12,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from guidebench.base import UserError
-from guidebench.checkpoints import ema_folder
-from guidebench.checkpoints.ema_folder import (
-    FolderEMA,
-    Profile,
-    Result,
-    read_snapshot,
-    snapshots_in,
-)
+from guidebench.checkpoints import snapshots as reading
+from guidebench.checkpoints.ema_folder import FolderEMA, Result
 from guidebench.checkpoints.network_file import NetworkFile
 from guidebench.checkpoints.posthoc_ema import coefficients
+from guidebench.checkpoints.snapshots import Profile, read_snapshot, snapshots_in
 from guidebench.networks.registry import buffer_names
 from tests.checkpoints import snapshots as simulated
 
 TRACKED = (0.05, 0.10)
 CONSTANTS = buffer_names("edm2", simulated.CONFIG)
 EVERY, COUNT = 48, 12
-LAST = EVERY * COUNT * simulated.BATCH
+STEP = EVERY * simulated.BATCH
+LAST = STEP * COUNT
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +106,16 @@ def test_a_stored_average_is_given_back(trained: Path) -> None:
 
 def test_results_are_the_weighted_sums_in_float32(trained: Path) -> None:
     """Literally, in float64, for two lengths at two times made in one pass."""
-    wanted = [Profile(t, s) for t in (LAST, 777 * simulated.BATCH // 2) for s in (0.07, 0.2)]
+    wanted = [Profile(t, s) for t in (LAST, 388 * simulated.BATCH) for s in (0.07, 0.2)]
     found = snapshots_in(trained)
-    weights = coefficients([s.profile.pair for s in found], [p.pair for p in wanted])
     files = [load_file(s.path) for s in found]
-    for place, result in enumerate(made(trained, *wanted)):
+    for result in made(trained, *wanted):
+        used = [s for s in found if s.profile.num_images < result.profile.num_images + STEP]
+        weights = coefficients([s.profile.pair for s in used], [result.profile.pair])[:, 0]
+        assert len(result.file.header.sources) == len(used)
         for name, value in result.file.tensors.items():
             if name not in CONSTANTS:
-                literal = sum(
-                    w * f[name].double() for w, f in zip(weights[:, place], files, strict=True)
-                )
+                literal = sum(w * f[name].double() for w, f in zip(weights, files, strict=False))
                 torch.testing.assert_close(value.double(), literal, rtol=1e-5, atol=1e-5)
             else:
                 assert torch.equal(value, files[0][name])
@@ -134,9 +130,19 @@ def test_every_file_is_opened_once(trained: Path, monkeypatch: pytest.MonkeyPatc
 
     found = snapshots_in(trained)
     job = FolderEMA(found, [Profile(LAST, s) for s in (0.06, 0.08, 0.2)], [], CONSTANTS)
-    monkeypatch.setattr(ema_folder, "safe_open", counted)
+    monkeypatch.setattr(reading, "safe_open", counted)
     assert len(list(job.run()[0])) == 3
     assert sorted(opened) == sorted(s.path.name for s in found)
+
+
+def test_a_result_does_not_depend_on_what_else_is_asked_for(trained: Path) -> None:
+    early = Profile(STEP * 7 // 2, 0.08)
+    (alone,) = made(trained, early)
+    (again, _) = made(trained, early, Profile(LAST, 0.2))
+    assert len(alone.file.header.sources) == len(TRACKED) * 4
+    assert alone.file.header == again.file.header
+    for name, value in alone.file.tensors.items():
+        assert torch.equal(value, again.file.tensors[name])
 
 
 def test_the_header_names_time_length_and_every_source(trained: Path) -> None:

@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from guidebench.base import sha256_file
+from guidebench.checkpoints.network_file import NetworkFile
+from guidebench.checkpoints.posthoc_ema import coefficients
 from guidebench.cli import main
 from tests.checkpoints.http_server import Fault, FileServer
+from tests.checkpoints.legacy_pickle import corpus, official
 from tests.cli.conftest import Command, entry_point
 
 NETWORK = "edm2-img64-s-1073741-0.075"
@@ -158,9 +162,44 @@ def test_an_unlisted_network_says_how_to_make_it_after_the_rest(
     words, folder = (UNLISTED, "sd-vae-ft-mse"), {"GUIDEBENCH_MIRROR": str(served)}
     check_refused(
         command, *words, said="raw snapshots (~35.9 GB) in https://nvlabs-fi-cdn.nvidia.com/edm2/"
-        "raw-snapshots/edm2-img64-s/ with `guidebench checkpoint ema FOLDER --std 0.030`", **folder
+        "raw-snapshots/edm2-img64-s/ with `guidebench checkpoint ema FOLDER --std 0.030 --kimg "
+        "1073741`, or by --reconstruct here", **folder
     )  # fmt: skip
     assert (cache / "weights" / "sd-vae-ft-mse" / "config.json").is_file()
+
+
+def test_an_unpublished_network_is_made_from_raw_snapshots(
+    command: Command, tmp_path: Path, cache: Path
+) -> None:
+    """From official pickles at two times, by two lengths; the second call has nothing to do."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for seed, (kimg, ema) in enumerate(product((33554, 67108), ("0.050", "0.100"))):
+        network = corpus.small_network()
+        network.get_parameter("unet.out_gain").data.fill_(1 + seed)
+        data = official.network_bytes(network, corpus.CONFIG)
+        (folder / f"edm2-img64-xs-{kimg:07d}-{ema}.pkl").write_bytes(data)
+    name, mirror = "edm2-img64-xs-0067108-0.070", {"GUIDEBENCH_MIRROR": str(folder)}
+    words = ("checkpoint", "fetch", name, "--reconstruct")
+    last = folder / "edm2-img64-xs-0067108-0.100.pkl"
+    kept = last.rename(tmp_path / "kept.pkl")
+    broken = command(*words, **mirror)
+    assert (broken.returncode, last.name in broken.stderr) == (2, True)
+    assert len(list((cache / "snapshots").rglob("*.safetensors"))) == 3
+    kept.rename(last)
+    ran = command(*words, **mirror)
+    assert ran.returncode == 0, ran.stderr
+    assert "4 raw snapshots, 1 of them to download" in ran.stderr
+    header = NetworkFile.load(cache / "networks" / f"{name}.safetensors").header
+    assert (header.ema, header.num_images) == (0.07, 1 << 26)
+    assert [source.file for source in header.sources] == sorted(p.name for p in folder.iterdir())
+    assert not list((cache / "downloads").rglob("*.pkl"))
+    pairs = [(float(t), s) for t in (1 << 25, 1 << 26) for s in (0.05, 0.1)]
+    weights = coefficients(pairs, [(float(1 << 26), 0.07)])[:, 0]
+    made = NetworkFile.load(cache / "networks" / f"{name}.safetensors").tensors["unet.out_gain"]
+    assert float(made) == pytest.approx(float(weights @ [1, 2, 3, 4]), rel=1e-3)
+    again = command(*words, GUIDEBENCH_OFFLINE="1")
+    assert (again.returncode, "present" in again.stdout) == (0, True)
 
 
 def test_too_small_a_disk_is_told_before_the_first_byte(

@@ -67,14 +67,15 @@ def test_fetch_convert_run_and_compare(command: Command, official: Path, tmp_pat
 
     with FileServer(official) as server:
         online = environment | {"GUIDEBENCH_MIRROR": server.url}
-        early = command("run", suite, "--out", out, **environment)
-        assert early.returncode == 2
-        assert "checkpoint fetch" in early.stderr
+        bare = command("run", suite, "--out", out, **environment)
+        assert (bare.returncode, "`guidebench reference import`" in bare.stderr) == (2, True)
         imported = command(
             "reference", "import", official / "img64.pkl", tmp_path / "img64.safetensors",
             "--extractor", "fd_dinov2=untrained:dinov2-vits14",
         )  # fmt: skip
         assert imported.returncode == 0, imported.stderr
+        early = command("run", suite, "--out", out, **environment)
+        assert (early.returncode, "checkpoint fetch --suite" in early.stderr) == (2, True)
         fetched = command("checkpoint", "fetch", "--suite", suite, **online)
         assert fetched.returncode == 0, fetched.stderr
         assert "CC BY-NC-SA 4.0" in fetched.stdout + fetched.stderr

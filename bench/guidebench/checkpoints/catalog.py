@@ -200,7 +200,7 @@ def reconstruction(network: NetworkName) -> Reconstruction:
         for ema in _TRACKED_EMAS
     )
     each = network.estimated_bytes
-    command = f"guidebench checkpoint ema FOLDER --std {network.ema:.3f}"
+    command = f"guidebench checkpoint ema FOLDER --std {network.ema:.3f} --kimg {int(network.kimg)}"
     return Reconstruction(f"{folder}/", urls, each and each * len(urls), command)
 
 
@@ -216,7 +216,7 @@ def find_entry(name: str) -> Entry:
     if _NETWORK.fullmatch(name):
         return Entry.of_network(parse_network_name(name), listed=False)
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else "see `guidebench list networks`"
+    hint = f"did you mean {close[0]}?" if close else "see `guidebench list downloads`"
     msg = f"unknown file {name}; {hint}"
     raise UserError(msg)
 

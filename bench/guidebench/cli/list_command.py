@@ -1,9 +1,18 @@
 """guidebench list [what]."""
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from guidebench.base import UserError
+from guidebench.cli.words import size_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guidebench.runs.inventory import Inventory, Item
 
 Entry = dict[str, object]
 
@@ -11,11 +20,22 @@ Entry = dict[str, object]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("what", nargs="?", choices=sorted(_LISTS), default="rows")
+    parser.add_argument(
+        "--suite",
+        action="append",
+        metavar="SUITE[::ROW ...]",
+        help="rows of this suite, and the files that they need; may be given again",
+    )
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print one line each."""
+    if args.suite and args.what != "rows":
+        msg = f"--suite belongs to `list rows`, got `list {args.what}`"
+        raise UserError(msg)
+    if args.suite:
+        return _rows_with_files(args.suite, as_json=args.json)
     entries = _LISTS[args.what]()
     if args.json:
         print(json.dumps(entries, indent=2))
@@ -46,6 +66,63 @@ def _rows() -> list[Entry]:
     ]
 
 
+def _rows_with_files(suites: "Sequence[str]", *, as_json: bool) -> int:
+    from guidebench.runs.catalog import select  # noqa: PLC0415
+    from guidebench.runs.inventory import inventory  # noqa: PLC0415
+
+    rows = select(suites)
+    found = inventory(rows)
+    if as_json:
+        print(json.dumps({
+            "rows": [
+                {"name": row.label, "text": row.spec.title, "role": row.spec.role,
+                 "published": {k: v.model_dump() for k, v in row.spec.published.items()},
+                 "files": found.of_row[row.label]} for row in rows
+            ],
+            "files": [dataclasses.asdict(item) for item in found.items.values()],
+        }, indent=2))  # fmt: skip
+        return 0
+    width = max(len(row.label) for row in rows)
+    for row in rows:
+        told = ", ".join(f"{name} {p.value:g}" for name, p in row.spec.published.items())
+        text = f"{row.spec.title}{': published ' if told else ''}{told}"
+        print(f"{row.label:<{width}}  {_state(found.missing(row.label)):<22}  {text}")
+    if found.items:
+        _print_files(found, " ".join(suites))
+    return 0
+
+
+def _state(missing: "Sequence[Item]") -> str:
+    if not missing:
+        return "ready"
+    return f"missing {len(missing)}, {_total(missing)}"
+
+
+def _total(items: "Sequence[Item]") -> str:
+    known = [item.bytes for item in items if item.bytes is not None]
+    words = size_words(sum(known), known=all(item.exact for item in items))
+    return words if len(known) == len(items) else f"{words} and more"
+
+
+def _print_files(found: "Inventory", suites: str) -> None:
+    width = max(len(name) for name in found.items)
+    print()
+    for item in found.items.values():
+        size = size_words(item.bytes, known=item.exact)
+        print(f"{item.name:<{width}}  {item.kind:<9}  {item.state:<10}  {size:>8}{_made_of(item)}")
+    missing = found.missing()
+    if missing:
+        print(f"\n{len(missing)} of {len(found.items)} files are missing, {_total(missing)}; "
+              f"`guidebench checkpoint fetch --suite {suites}` brings them")  # fmt: skip
+
+
+def _made_of(item: "Item") -> str:
+    if not item.snapshots or item.state != "missing":
+        return ""
+    size = size_words(item.snapshot_bytes, known=False)
+    return f"  if not published: from {item.snapshots} snapshots, {size}, {item.snapshots_url}"
+
+
 def _schemes() -> list[Entry]:
     from guidebench.guidance import SCHEMES  # noqa: PLC0415
 
@@ -63,6 +140,20 @@ def _networks() -> list[Entry]:
         }
         for name, p in builtin_networks().items()
     ]
+
+
+def _downloads() -> list[Entry]:
+    from guidebench.checkpoints.cache import entry_status  # noqa: PLC0415
+    from guidebench.checkpoints.catalog import catalog_entries  # noqa: PLC0415
+
+    found: list[Entry] = []
+    for name, entry in catalog_entries().items():
+        status = entry_status(entry)
+        known = status.state != "missing" or entry.size_is_known
+        size = size_words(status.bytes, known=known)
+        text = f"{entry.kind}, {status.state}, {size}, {entry.licence.name}"
+        found.append({"name": name, "text": text, "kind": entry.kind, "state": status.state})
+    return found
 
 
 def _metrics() -> list[Entry]:
@@ -94,6 +185,7 @@ _LISTS: Final[dict[str, Callable[[], list[Entry]]]] = {
     "rows": _rows,
     "schemes": _schemes,
     "networks": _networks,
+    "downloads": _downloads,
     "metrics": _metrics,
     "features": _features,
 }

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, final
 
 from guidebench.base import UserError, canonical_json, sha256_bytes, sha256_file
 from guidebench.checkpoints.builtin import builtin_file
-from guidebench.checkpoints.cache import network_path, reference_path, weights_path
+from guidebench.checkpoints.cache import network_path, reference_path, status, weights_path
 from guidebench.checkpoints.network_file import read_network_header
 from guidebench.metrics.names import UNTRAINED, image_metric
 from guidebench.metrics.reference import require_extractor
@@ -35,8 +35,10 @@ class Input:
 
     @property
     def present(self) -> bool:
-        """Whether it is there; a folder counts when it holds anything."""
-        return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+        """Whether it is there, a folder with all of its files."""
+        if self.kind in {"features", "vae"}:
+            return status(self.name).state == "present"
+        return self.path.is_file()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -90,7 +92,11 @@ def require_inputs(spec: RunSpec, label: str) -> None:
         return
     own = [i for i in missing if str(i.path) == i.name]
     if own:
-        msg = f"{label} names {own[0].path}, which is not there; name an existing {_SUFFIX} file"
+        made = "reference import" if own[0].kind == "reference" else "checkpoint convert"
+        msg = (
+            f"{label} names {own[0].path}, which is not there; `guidebench {made}` makes one from "
+            "an official file"
+        )
         raise UserError(msg)
     names = ", ".join(i.name for i in missing)
     msg = (

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from guidebench.base import UserError
 from guidebench.checkpoints.catalog import images_seen
-from guidebench.checkpoints.ema_folder import (
-    FolderEMA,
-    HeldOut,
+from guidebench.checkpoints.ema_folder import FolderEMA, HeldOut, Result
+from guidebench.checkpoints.network_file import NetworkFile, read_network_header
+from guidebench.checkpoints.snapshots import (
     Profile,
-    Result,
     Snapshot,
+    covering,
     read_snapshot,
     snapshots_in,
+    sources_of,
     stored_dtypes,
 )
-from guidebench.checkpoints.network_file import NetworkFile, read_network_header
 from guidebench.networks.registry import buffer_names
 
 DType = Literal["fp16", "fp32"]
@@ -60,8 +60,7 @@ class Reconstruction:
     ) -> None:
         self.snapshots, self.dtype = snapshots_in(folder), dtype
         apart = {path.resolve() for path in held_out}
-        used = [s for s in self.snapshots if s.path.resolve() not in apart]
-        self._sources = {source.sha256 for s in used for source in s.header.sources}
+        self._used = [s for s in self.snapshots if s.path.resolve() not in apart]
         times = [_time(kimg, self.snapshots) for kimg in kimgs]
         wanted = [
             Profile(time, std)
@@ -89,7 +88,7 @@ class Reconstruction:
         if not path.exists():
             return False
         header = read_network_header(path)
-        same = {s.sha256 for s in header.sources} == self._sources
+        same = header.sources == sources_of(covering(self._used, profile))
         known = (header.num_images, header.ema) == (profile.num_images, profile.ema)
         if same and known and stored_dtypes(path, self._constants) == {_DTYPES[self.dtype]}:
             return True

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from guidebench.base import UserError
+from guidebench.cli.words import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from guidebench.cli.progress import ProgressLine
 
 _MB: Final = 1_000_000
-_GB: Final = 1_000_000_000
 _CONVERTED: Final = {"network", "reference"}
 
 
@@ -32,6 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="all files that these rows need; may be given again",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument(
+        "--reconstruct",
+        action="store_true",
+        help="make networks that are not published from raw snapshots (many gigabytes)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run or not todo:
         return 0
     _check_room(todo)
-    return _fetch([entry for entry, _ in todo])
+    return _fetch([entry for entry, _ in todo], make=args.reconstruct)
 
 
 def _entries(names: "Sequence[str]", suites: "Sequence[str]") -> "list[Entry]":
@@ -53,7 +58,7 @@ def _entries(names: "Sequence[str]", suites: "Sequence[str]") -> "list[Entry]":
     from guidebench.checkpoints.catalog import find_entry  # noqa: PLC0415
 
     if not names and not suites:
-        msg = "nothing was asked for; give names (`guidebench list networks`), or --suite SUITE"
+        msg = "nothing was asked for; give names (`guidebench list downloads`), or --suite SUITE"
         raise UserError(msg)
     wanted = dict.fromkeys([*names, *(_needed_by(suites) if suites else ())])
     if not wanted:
@@ -74,25 +79,18 @@ def _print_plan(plan: "Sequence[tuple[Entry, Status]]") -> None:
     width = max((len(entry.name) for entry, _ in plan), default=0)
     for entry, found in plan:
         known = found.state != "missing" or entry.size_is_known
-        size = _size(found.bytes, known=known)
+        size = size_words(found.bytes, known=known)
         where = found.path if found.state == "present" else entry.files[0].url
         print(f"{entry.name:<{width}}  {entry.kind:<9}  {found.state:<10}  {size:>8}  {where}")
     missing = [entry for entry, found in plan if found.state == "missing"]
     if missing:
         files = sum(len(entry.files) for entry in missing)
         sizes = [entry.expected_bytes for entry in missing]
-        total = _size(sum(size or 0 for size in sizes), known=all(e.size_is_known for e in missing))
+        total = size_words(
+            sum(size or 0 for size in sizes), known=all(e.size_is_known for e in missing)
+        )
         more = " and more" if None in sizes else ""
         print(f"to download: {files} file{'s' * (files > 1)}, {total}{more}")
-
-
-def _size(num_bytes: int | None, *, known: bool) -> str:
-    if num_bytes is None:
-        return "unknown"
-    about = "" if known else "~"
-    if num_bytes >= _GB:
-        return f"{about}{num_bytes / _GB:.1f} GB"
-    return f"{about}{num_bytes / _MB:.{0 if num_bytes >= 10 * _MB else 1}f} MB"
 
 
 def _check_room(todo: "Sequence[tuple[Entry, Status]]") -> None:
@@ -106,13 +104,14 @@ def _check_room(todo: "Sequence[tuple[Entry, Status]]") -> None:
     free = shutil.disk_usage(there).free
     if downloads + converted > free:
         msg = (
-            f"{folder} needs {_size(downloads + converted, known=False)} and has "
-            f"{_size(free, known=True)} free; make room there, or name another folder by {CACHE}"
+            f"{folder} needs {size_words(downloads + converted, known=False)} and has "
+            f"{size_words(free, known=True)} free; make room there, or name another folder "
+            f"by {CACHE}"
         )
         raise UserError(msg)
 
 
-def _fetch(entries: "Sequence[Entry]") -> int:
+def _fetch(entries: "Sequence[Entry]", *, make: bool) -> int:
     from guidebench.checkpoints.download import Downloader, Reporting  # noqa: PLC0415
     from guidebench.checkpoints.lockfile import lock_path  # noqa: PLC0415
     from guidebench.checkpoints.transfer import NotThereError  # noqa: PLC0415
@@ -127,6 +126,9 @@ def _fetch(entries: "Sequence[Entry]") -> int:
             except NotThereError as error:
                 if entry.listed:
                     raise
+                if make:
+                    _make(downloader, entry, line)
+                    continue
                 not_there.append((entry, error))
     print(f"digests: {lock_path()}")
     if not_there:
@@ -156,16 +158,32 @@ def _convert(entry: "Entry", downloaded: Path, ready: Path) -> None:
         import_reference(downloaded, ready)
 
 
+def _make(downloader: "Downloader", entry: "Entry", line: "ProgressLine") -> None:
+    from guidebench.runs.published import FromSnapshots  # noqa: PLC0415
+
+    assert entry.network is not None
+    job = FromSnapshots(entry.network)
+    _say(
+        f"{entry.name} is not published: made from {len(job.made.urls)} raw snapshots, "
+        f"{len(job.missing())} of them to download into {job.folder}"
+    )
+    job.fetch(lambda file: downloader.fetch_file(file, entry.licence), _say)
+    made = job.reconstruct(line.show)
+    if made.predicted is not None:
+        print(f"{entry.name}: {made.path}, relative error of its profile {made.predicted:.1e}")
+
+
 def _how_to_make(entry: "Entry", error: UserError) -> str:
     """One sentence on a network that is not published in this form."""
     from guidebench.checkpoints.catalog import reconstruction  # noqa: PLC0415
 
     assert entry.network is not None
     made = reconstruction(entry.network)
-    size = _size(made.estimated_bytes, known=False)
+    size = size_words(made.estimated_bytes, known=False)
     return (
         f"{entry.name} is not among the published presets, and {error}; or make it from the "
-        f"{len(made.urls)} raw snapshots ({size}) in {made.folder_url} with `{made.command}`"
+        f"{len(made.urls)} raw snapshots ({size}) in {made.folder_url} with `{made.command}`, or "
+        "by --reconstruct here"
     )
 
 
