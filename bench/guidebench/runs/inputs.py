@@ -15,7 +15,7 @@ from guidebench.metrics.names import UNTRAINED, image_metric
 from guidebench.metrics.reference import require_extractor
 from guidebench.runs.spec import CheckpointRef, NetworkRef, RunSpec
 
-NUMERICS_VERSION: Final = 1
+NUMERICS_VERSION: Final = 2
 """Raised by every change of code that moves a sample or a metric; part of each run's digest."""
 
 STABILITY_VAE: Final = "sd-vae-ft-mse"

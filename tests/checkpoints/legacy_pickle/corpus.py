@@ -106,7 +106,7 @@ def broken() -> dict[str, bytes]:
         "a million lists in one another": b"\x80\x02" + b"]" * 10**6 + b"a" * (10**6 - 1) + b".",
         "a million tuples in one another": b"\x80\x02)" + b"\x85" * 10**6 + b".",
         "nested tuples for arguments": b"\x80\x02ccollections\nOrderedDict\n)"
-        + b"\x85" * 200_000 + b"R.",
+        + b"\x85" * 100_000 + b"R.",
         "laughs": b"\x80\x02](" + b"Nq\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"e.",
         "opcode EXT1": b"\x80\x02\x82\x01.",
         "opcode PERSID": b"\x80\x02Pabc\n.",
