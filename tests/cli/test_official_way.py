@@ -75,7 +75,10 @@ def test_fetch_convert_run_and_compare(command: Command, official: Path, tmp_pat
         )  # fmt: skip
         assert imported.returncode == 0, imported.stderr
         early = command("run", suite, "--out", out, **environment)
-        assert (early.returncode, "checkpoint fetch --suite" in early.stderr) == (2, True)
+        assert (
+            early.returncode,
+            "checkpoint fetch edm2-img64-s-1073741-0.075" in early.stderr,
+        ) == (2, True)
         fetched = command("checkpoint", "fetch", "--suite", suite, **online)
         assert fetched.returncode == 0, fetched.stderr
         assert "CC BY-NC-SA 4.0" in fetched.stdout + fetched.stderr

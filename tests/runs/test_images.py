@@ -182,8 +182,8 @@ def test_missing_files_are_named_with_the_way_to_get_them(
     )
     job_row = Row(suite="t", suite_title="t", name="r", order=0, spec=named)
     expected = (
-        r"t::r needs 3 files that the cache does not have \(edm2-img64-s-1073741-0.045, "
-        r"edm2-img64-xs-0134217-0.110, img64\); `guidebench checkpoint fetch --suite t::r`"
+        r"t::r needs 3 files that the cache does not have; fetch by `guidebench checkpoint fetch "
+        r"edm2-img64-s-1073741-0.045 edm2-img64-xs-0134217-0.110 img64`"
     )
     with pytest.raises(UserError, match=expected):
         make_job(job_row, tmp_path / "out", threads=1)

@@ -98,10 +98,10 @@ def require_inputs(spec: RunSpec, label: str) -> None:
             "an official file"
         )
         raise UserError(msg)
-    names = ", ".join(i.name for i in missing)
+    files = f"{len(missing)} file{'s' * (len(missing) > 1)}"
     msg = (
-        f"{label} needs {len(missing)} file{'s' * (len(missing) > 1)} that the cache does not have "
-        f"({names}); `guidebench checkpoint fetch --suite {label}` brings them"
+        f"{label} needs {files} that the cache does not have; "
+        f"fetch by `guidebench checkpoint fetch {' '.join(i.name for i in missing)}`"
     )
     raise UserError(msg)
 

@@ -124,9 +124,7 @@ def _fetch(entries: "Sequence[Entry]", *, make: bool) -> int:
             try:
                 _fetch_one(downloader, entry)
             except NotThereError as error:
-                if entry.listed:
-                    raise
-                if make:
+                if make and not entry.listed:
                     _make(downloader, entry, line)
                     continue
                 not_there.append((entry, error))
@@ -174,10 +172,11 @@ def _make(downloader: "Downloader", entry: "Entry", line: "ProgressLine") -> Non
 
 
 def _how_to_make(entry: "Entry", error: UserError) -> str:
-    """One sentence on a network that is not published in this form."""
+    """One sentence on a file that is not there; a network may be made from others."""
     from guidebench.checkpoints.catalog import reconstruction  # noqa: PLC0415
 
-    assert entry.network is not None
+    if entry.listed or entry.network is None:
+        return str(error)
     made = reconstruction(entry.network)
     size = size_words(made.estimated_bytes, known=False)
     return (
