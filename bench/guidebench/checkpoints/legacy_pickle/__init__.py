@@ -1,7 +1,8 @@
 """Published pickles as data. The only place that knows their format; it runs none of their code.
 
-`checkpoint convert`, `checkpoint inspect` and `reference import` are its only users; everything
-else reads safetensors. How it works and what it refuses: docs/reading_pickles.md.
+`runs.conversion` (behind `checkpoint convert`, `checkpoint fetch` and `reference import`) and
+`checkpoint inspect` are its only users; everything else reads safetensors. How it works and what
+it refuses: docs/reading_pickles.md.
 """
 
 from guidebench.checkpoints.legacy_pickle.files import inspect_pickle as inspect_pickle
