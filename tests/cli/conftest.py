@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from guidebench.cli import main
+
 SUITE = Path(__file__).with_name("suite_tiny.py")
 Ran = subprocess.CompletedProcess[str]
 Command = Callable[..., Ran]
@@ -37,6 +39,25 @@ def run_command(*words: object, **environment: str) -> Ran:
 @pytest.fixture
 def command() -> Command:
     return run_command
+
+
+@pytest.fixture
+def inline(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The same commands in this process, which has paid for torch already."""
+
+    def run(*words: object, **environment: str) -> Ran:
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            capsys.readouterr()
+            try:
+                code = main([str(word) for word in words])
+            except SystemExit as end:  # argparse's own refusals
+                code = int(end.code or 0)
+        said = capsys.readouterr()
+        return Ran([str(word) for word in words], code, said.out, said.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

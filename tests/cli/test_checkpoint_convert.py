@@ -40,64 +40,62 @@ def test_a_network_becomes_safetensors_bit_for_bit(command: Command, pickled: Pa
     assert made.read_bytes() == before
 
 
-def test_another_file_in_the_way_is_kept(command: Command, pickled: Path) -> None:
+def test_another_file_in_the_way_is_kept(inline: Command, pickled: Path) -> None:
     made = pickled.with_suffix(".safetensors")
     made.write_bytes(b"mine")
-    refused = command("checkpoint", "convert", pickled)
+    refused = inline("checkpoint", "convert", pickled)
     assert refused.returncode == 2
     assert "--force replaces it" in refused.stderr
     assert made.read_bytes() == b"mine"
-    assert command("checkpoint", "convert", pickled, "--force").returncode == 0
+    assert inline("checkpoint", "convert", pickled, "--force").returncode == 0
     assert NetworkFile.load(made).header.ema == 0.11
 
 
-def test_a_folder_is_converted_file_by_file(
-    command: Command, pickled: Path, tmp_path: Path
-) -> None:
+def test_a_folder_is_converted_file_by_file(inline: Command, pickled: Path, tmp_path: Path) -> None:
     (tmp_path / "edm2-img64-xs-0134217-0.050.pkl").write_bytes(corpus.good())
-    ran = command("checkpoint", "convert", tmp_path, tmp_path / "out")
+    ran = inline("checkpoint", "convert", tmp_path, tmp_path / "out")
     assert ran.returncode == 0, ran.stderr
     made = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert made == [f"edm2-img64-xs-0134217-{ema}.safetensors" for ema in ("0.050", "0.110")]
-    empty = command("checkpoint", "convert", tmp_path / "out")
+    empty = inline("checkpoint", "convert", tmp_path / "out")
     assert (empty.returncode, "holds no .pkl files" in empty.stderr) == (2, True)
-    one = command("checkpoint", "convert", tmp_path, tmp_path / "one.safetensors")
+    one = inline("checkpoint", "convert", tmp_path, tmp_path / "one.safetensors")
     assert (one.returncode, "name a folder for the results" in one.stderr) == (2, True)
     assert pickled.is_file()
 
 
-def test_inspect_says_the_same_before_and_after(command: Command, pickled: Path) -> None:
-    before = json.loads(command("checkpoint", "inspect", pickled, "--json").stdout)
+def test_inspect_says_the_same_before_and_after(inline: Command, pickled: Path) -> None:
+    before = json.loads(inline("checkpoint", "inspect", pickled, "--json").stdout)
     assert before["config"]["model_channels"] == corpus.CONFIG["model_channels"]
     assert before["ema"] == 0.11
     assert before["encoder"] == "rgb"
     assert "embedded source" in before["holds"]["loss_fn"]
-    assert command("checkpoint", "convert", pickled).returncode == 0
+    assert inline("checkpoint", "convert", pickled).returncode == 0
     made = pickled.with_suffix(".safetensors")
-    after = json.loads(command("checkpoint", "inspect", made, "--json").stdout)
+    after = json.loads(inline("checkpoint", "inspect", made, "--json").stdout)
     shared = before.keys() & after.keys() - {"sha256"}
     assert {k: before[k] for k in shared} == {k: after[k] for k in shared}
     assert after["sha256"] == sha256_file(made)
-    assert "config" in command("checkpoint", "inspect", made).stdout
+    assert "config" in inline("checkpoint", "inspect", made).stdout
 
 
 @pytest.mark.parametrize("action", ["convert", "inspect"])
-def test_hostile_files_are_one_sentence(command: Command, tmp_path: Path, action: str) -> None:
+def test_hostile_files_are_one_sentence(inline: Command, tmp_path: Path, action: str) -> None:
     path = tmp_path / "bad.pkl"
     path.write_bytes(corpus.armed()["reduce to os.system"])
     marker = tmp_path / "marker"
-    ran = command("checkpoint", action, path, GUIDEBENCH_MARKER=str(marker))
+    ran = inline("checkpoint", action, path, GUIDEBENCH_MARKER=str(marker))
     assert ran.returncode == 2
     assert ran.stderr.count("\n") == 1
     assert "is refused" in ran.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["bad.pkl"]
 
 
-def test_networks_of_another_shape_are_refused(command: Command, tmp_path: Path) -> None:
+def test_networks_of_another_shape_are_refused(inline: Command, tmp_path: Path) -> None:
     path = tmp_path / "wide.pkl"
     wide = corpus.CONFIG | {"num_blocks": 2}
     path.write_bytes(official.network_bytes(corpus.small_network(), wide))
-    ran = command("checkpoint", "convert", path)
+    ran = inline("checkpoint", "convert", path)
     assert ran.returncode == 2
     assert "of its tensors are not the network's" in ran.stderr
     assert not path.with_suffix(".safetensors").exists()
@@ -128,11 +126,11 @@ def test_reference_statistics_are_imported(command: Command, tmp_path: Path) -> 
     ],
 )
 def test_bad_extractors_are_refused(
-    command: Command, tmp_path: Path, words: tuple[str, ...], sentence: str
+    inline: Command, tmp_path: Path, words: tuple[str, ...], sentence: str
 ) -> None:
     path = tmp_path / "mine.pkl"
     official.write_reference_pickle(path, 9, {"fid": (np.zeros(2), np.eye(2))})
-    ran = command("reference", "import", path, tmp_path / "out.safetensors", *words)
+    ran = inline("reference", "import", path, tmp_path / "out.safetensors", *words)
     assert ran.returncode == 2
     assert sentence in ran.stderr
     assert not (tmp_path / "out.safetensors").exists()

@@ -52,16 +52,16 @@ def test_lengths_and_times_are_made_where_rows_look(
     assert "not measured: --held-out" in again.stdout
 
 
-def test_what_is_in_the_way_is_kept(command: Command, trained: Path, tmp_path: Path) -> None:
+def test_what_is_in_the_way_is_kept(inline: Command, trained: Path, tmp_path: Path) -> None:
     words = ("checkpoint", "ema", trained, "--std", "0.1", "--out", tmp_path)
-    assert command(*words).returncode == 0
+    assert inline(*words).returncode == 0
     (made,) = tmp_path.iterdir()
     before = made.read_bytes()
-    other = command(*words, "--dtype", "fp32")
+    other = inline(*words, "--dtype", "fp32")
     assert other.returncode == 2
     assert "is not the fp32 average" in other.stderr
     assert made.read_bytes() == before
-    assert command(*words, "--dtype", "fp32", "--force").returncode == 0
+    assert inline(*words, "--dtype", "fp32", "--force").returncode == 0
     assert len(made.read_bytes()) > 1.5 * len(before)
 
 
@@ -76,9 +76,9 @@ def test_what_is_in_the_way_is_kept(command: Command, trained: Path, tmp_path: P
     ],
 )
 def test_bad_input_is_one_sentence(
-    command: Command, trained: Path, tmp_path: Path, words: tuple[str, ...], sentence: str
+    inline: Command, trained: Path, tmp_path: Path, words: tuple[str, ...], sentence: str
 ) -> None:
-    ran = command("checkpoint", "ema", trained, *words, "--out", tmp_path / "out")
+    ran = inline("checkpoint", "ema", trained, *words, "--out", tmp_path / "out")
     assert ran.returncode == 2
     assert sentence in ran.stderr
     assert ran.stderr.count("\n") == 1

@@ -52,11 +52,9 @@ def test_tiles_change_nothing(seed: int, tile: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 4, (23, 3)).astype(float), rng.integers(0, 4, (17, 3)).astype(float)
     whole, copied = manifold(a, b, k=2), copies(a, b)
-    before, kernel.TILE = kernel.TILE, tile
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "TILE", tile)
         tiled, copied_tiled = manifold(a, b, k=2), copies(a, b)
-    finally:
-        kernel.TILE = before
     for name in ("precision", "recall", "density", "coverage"):
         one, other = getattr(whole, name), getattr(tiled, name)
         assert one.value == other.value

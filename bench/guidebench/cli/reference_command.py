@@ -1,42 +1,34 @@
-"""guidebench reference import FILE.pkl [OUT.safetensors]."""
+"""guidebench reference ACTION: one module an action, in `guidebench.cli.reference`."""
 
 import argparse
-from pathlib import Path
+import importlib
+from typing import Final, cast
 
-from guidebench.base import UserError
+from guidebench.cli._protocol import Command
+
+ACTIONS: Final[dict[str, str]] = {
+    "build": "statistics of your own images: a folder, .zip or .npz",
+    "import": "statistics that others published: EDM2 .pkl, or .npz of EDM, ADM, pytorch-fid",
+    "export": "a reference as EDM2 .pkl or EDM .npz, for other tools",
+    "list": "references in the cache",
+    "show": "where a reference came from, and what it fits",
+}
+_MODULES: Final = {"import": "import_", "list": "list_"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add this command's arguments."""
+    """Add one sub-command an action."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    text = "reference statistics of the EDM2 papers' format to safetensors"
-    sub = actions.add_parser("import", help=text, description=f"{text[0].upper()}{text[1:]}.")
-    sub.add_argument("pickle", type=Path, metavar="FILE.pkl")
-    sub.add_argument(
-        "out", type=Path, nargs="?", metavar="OUT.safetensors", help="default: in the cache"
-    )
-    sub.add_argument(
-        "--extractor",
-        action="append",
-        default=[],
-        metavar="METRIC=NAME",
-        help="the feature network that made the statistics, where not the papers' own",
-    )
+    for name, text in ACTIONS.items():
+        sub = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        _load(name).configure(sub)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import, and say what was made."""
-    from guidebench.checkpoints.cache import reference_path  # noqa: PLC0415
-    from guidebench.runs.conversion import import_reference  # noqa: PLC0415
+    """Do the action asked for."""
+    return _load(args.action).run(args)
 
-    pairs = [text.partition("=") for text in args.extractor]
-    if wrong := next((text for text, (_, _, name) in zip(args.extractor, pairs, strict=True)
-                      if not name), None):  # fmt: skip
-        msg = f"--extractor takes METRIC=NAME, as in fid=inception, got {wrong}"
-        raise UserError(msg)
-    out = args.out or reference_path(args.pickle.stem)
-    made = import_reference(args.pickle, out, {metric: name for metric, _, name in pairs})
-    holds = ", ".join(f"{m} ({s.extractor}, {len(s.mean_D)})" for m, s in made.statistics.items())
-    count = "an unknown number of" if made.num_images is None else f"{made.num_images:,}"
-    print(f"{out}: {holds}, from {count} images")
-    return 0
+
+def _load(action: str) -> Command:
+    module = f"guidebench.cli.reference.{_MODULES.get(action, action)}"
+    return cast("Command", importlib.import_module(module))

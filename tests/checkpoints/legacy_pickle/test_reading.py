@@ -36,7 +36,7 @@ def test_networks_come_back_bit_for_bit(
     assert {n: t.dtype for n, t in found.tensors.items()} == dict.fromkeys(state, torch.float16)
     assert all(torch.equal(found.tensors[n], t.half()) for n, t in state.items())
     header = found.header
-    assert (header.ema, header.num_images) == (0.075, 1_073_741_000)
+    assert (header.ema, header.num_images) == (0.075, 1 << 30)
     assert {k: header.config[k] for k in config} == config
     assert header.sources[0].sha256 == sha256_bytes(data)
     assert header.encoder is not None

@@ -10,3 +10,4 @@ from guidebench.checkpoints.legacy_pickle.files import read_network as read_netw
 from guidebench.checkpoints.legacy_pickle.files import read_reference as read_reference
 from guidebench.checkpoints.legacy_pickle.references import PickledReference as PickledReference
 from guidebench.checkpoints.legacy_pickle.references import PickledStatistics as PickledStatistics
+from guidebench.checkpoints.legacy_pickle.writing import written_reference as written_reference

@@ -1,0 +1,78 @@
+"""guidebench measure IMAGES --reference R."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from guidebench.runs.measurement import Measurement
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("images", type=Path, metavar="IMAGES", help="a folder, .zip or .npz")
+    parser.add_argument(
+        "--reference", required=True, help="a reference by name or file, or real images"
+    )
+    parser.add_argument(
+        "--metrics",
+        default="fid,fd_dinov2",
+        metavar="NAME,...",
+        help="default: fid,fd_dinov2; also kid, cmmd, precision_recall, density_coverage, copies",
+    )
+    parser.add_argument("--out", type=Path, help="default: results/measured/IMAGES")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--workers", type=int, help="decoding processes; default: cores - 1")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and store a record."""
+    from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
+    from guidebench.measure import find_device  # noqa: PLC0415
+    from guidebench.metrics.images import open_images  # noqa: PLC0415
+    from guidebench.metrics.names import measured_metric  # noqa: PLC0415
+    from guidebench.runs.measurement import (  # noqa: PLC0415
+        compared_with,
+        extractors_for,
+        measure_images,
+    )
+
+    metrics = [measured_metric(name) for name in dict.fromkeys(args.metrics.split(","))]
+    source = open_images(args.images)
+    out = args.out or Path("results") / "measured" / args.images.name
+    device = find_device() if args.device == "auto" else args.device
+    workers = (len(os.sched_getaffinity(0)) - 1) if args.workers is None else args.workers
+    extractors = extractors_for(metrics, device)
+    with ProgressLine("measure") as line:
+
+        def show(what: str, done: int, total: int) -> None:
+            line.show(done, total, what)
+
+        against = compared_with(args.reference, extractors, workers=workers, progress=show)
+        made = measure_images(
+            source, against, metrics, extractors, out, workers=workers, progress=show
+        )
+    _print(made)
+    print(out / "record.json")
+    return 0
+
+
+def _print(made: "Measurement") -> None:
+    record = made.record
+    width = max(len(name) for name in record.metrics)
+    for name, found in record.metrics.items():
+        low, high = found.interval_95
+        floor = "" if found.noise_floor is None else f"  perfect sampler {found.noise_floor:.4g}"
+        mark = "" if found.features and found.features.comparable else "  (untrained features)"
+        print(
+            f"{name:<{width}}  {found.value:.6g} +- {found.standard_error:.2g}"
+            f"  95 % of its mean at N = {found.num_images}: [{low:.4g}, {high:.4g}]{floor}{mark}"
+        )
+        if name in made.corrected:
+            fixed = made.corrected[name]
+            low, high = fixed.interval_95
+            print(
+                f"{'':<{width}}  {fixed.value:.6g} without its bias (block jackknife), "
+                f"95 %: [{low:.4g}, {high:.4g}]"
+            )

@@ -1,0 +1,1 @@
+"""Actions of `guidebench reference`, one module each."""

@@ -1,0 +1,291 @@
+"""Images that somebody else made, measured as our own are: one pass, one record.
+
+Shapes: N images, M real images, D features.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from guidebench.base import (
+    UserError,
+    atomic_write,
+    canonical_json,
+    ordered_safetensors,
+    sha256_bytes,
+    sha256_file,
+)
+from guidebench.checkpoints.cache import reference_path, weights_path
+from guidebench.measure.machine import environment
+from guidebench.metrics import Estimate, GaussianReference, frechet, frechet_noise_floor
+from guidebench.metrics.bias import BLOCKS, Corrected, jackknife
+from guidebench.metrics.build import Passed, features_of
+from guidebench.metrics.features import Extractor, load_extractor
+from guidebench.metrics.images import ImageSource, open_images
+from guidebench.metrics.kernel import cmmd, kid
+from guidebench.metrics.names import UNTRAINED, ImageMetric
+from guidebench.metrics.neighbours import copies, manifold
+from guidebench.metrics.reference import ReferenceFile
+from guidebench.reports.record import (
+    Attachment,
+    Better,
+    Cost,
+    Display,
+    FeatureSource,
+    Memory,
+    MetricResult,
+    Record,
+    Seeds,
+    StatisticsSource,
+)
+
+Progress = Callable[[str, int, int], None]
+_NOT_SAMPLED: Final = "these images were not sampled here"
+_K: Final = {"precision_recall": 3, "density_coverage": 5}  # as their papers have it
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Against:
+    """What samples are compared with: statistics, and features where real images were given."""
+
+    name: str
+    sha256: str
+    num_images: int | None
+    gaussian: Mapping[str, GaussianReference]
+    features: Mapping[str, NDArray[np.float32]]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """A record, and the bias-corrected value of each Fréchet distance by metric."""
+
+    record: Record
+    corrected: dict[str, Corrected]
+
+
+def extractors_for(metrics: Sequence[ImageMetric], device: str) -> dict[str, Extractor]:
+    """One extractor for each network that the metrics need, by its name.
+
+    Raises:
+        UserError: for an unknown name, or missing weights or libraries.
+    """
+    names = dict.fromkeys(metric.extractor for metric in metrics)
+    return {
+        name: load_extractor(
+            name,
+            None if name.startswith(UNTRAINED) else weights_path(name),
+            device=torch.device(device),
+        )
+        for name in names
+    }
+
+
+def compared_with(
+    reference: str, extractors: Mapping[str, Extractor], *, workers: int, progress: Progress
+) -> Against:
+    """Statistics by name or file, or real images as a folder or an archive.
+
+    Raises:
+        UserError: where there are none, or another feature network, resize or version made them.
+    """
+    path = Path(reference)
+    if path.is_dir() or path.suffix in {".zip", ".npz"}:
+        source = open_images(path)
+        passed = features_of(source, extractors, workers=workers, progress=_named(progress, "real"))
+        gaussian = {n: GaussianReference.from_features(f, name=path.name)
+                    for n, f in passed.features.items()}  # fmt: skip
+        return Against(path.name, passed.digest, len(source), gaussian, passed.features)
+    path = path if path.suffix == ".safetensors" else reference_path(reference)
+    if not path.is_file():
+        msg = (
+            f"there is no reference {reference} ({path}); name real images (a folder or .zip), or "
+            "make one by `guidebench reference build` or `reference import`"
+        )
+        raise UserError(msg)
+    file = ReferenceFile.load(path)
+    for extractor in extractors.values():
+        file.require_made_by(extractor.name, extractor.id)
+    return Against(
+        file.name, sha256_file(path), file.num_images,
+        {name: file.gaussian(name) for name in extractors}, {},
+    )  # fmt: skip
+
+
+def measure_images(
+    source: ImageSource,
+    against: Against,
+    metrics: Sequence[ImageMetric],
+    extractors: Mapping[str, Extractor],
+    out: Path,
+    *,
+    workers: int,
+    progress: Progress,
+) -> Measurement:
+    """Take features of all images in one pass, measure, and store a record in `out`.
+
+    Raises:
+        UserError: for an image that cannot be used, by name, or metrics that need real images.
+    """
+    passed = features_of(source, extractors, workers=workers, progress=_named(progress, "images"))
+    results: dict[str, MetricResult] = {}
+    influences: dict[str, NDArray[np.float64]] = {}
+    corrected: dict[str, Corrected] = {}
+    for metric in metrics:
+        features_ND = passed.features[metric.extractor]
+        extractor = extractors[metric.extractor]
+        for name, found in _estimates(metric, features_ND, against).items():
+            influences[name] = found.estimate.influence_N
+            results[name] = _result(found, extractor, against)
+        if metric.kind == "fd" and len(features_ND) >= 2 * BLOCKS:
+            corrected[metric.name] = jackknife(features_ND, against.gaussian[metric.extractor])
+    record = _record(
+        source, passed, against, extractors, results=results, per_seed=_save(out, influences)
+    )
+    record.save(out / "record.json")
+    return Measurement(record, corrected)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    estimate: Estimate
+    label: str
+    better: Better
+    percent: bool = False
+    floor: float | None = None
+
+
+def _estimates(
+    metric: ImageMetric, features_ND: NDArray[np.float32], against: Against
+) -> dict[str, _Found]:
+    name = metric.extractor
+    if metric.kind == "fd":
+        reference = against.gaussian[name]
+        floor = frechet_noise_floor(reference.cov_DD, len(features_ND))
+        estimate = frechet(features_ND, reference)
+        return {metric.name: _Found(estimate, metric.label, "lower", floor=floor)}
+    if name not in against.features:
+        msg = (
+            f"{metric.name} compares with real images, {against.name} holds statistics alone; "
+            "give the images as --reference, a folder or .zip"
+        )
+        raise UserError(msg)
+    real_MD = against.features[name]
+    if metric.kind in {"kid", "cmmd"}:
+        estimate = (kid if metric.kind == "kid" else cmmd)(features_ND, real_MD)
+        return {metric.name: _Found(estimate, metric.label, "lower")}
+    if metric.kind == "copies":
+        share = copies(features_ND, real_MD).share
+        return {metric.name: _Found(share, metric.label, "lower", percent=True)}
+    return _neighbours(metric, features_ND, real_MD)
+
+
+def _neighbours(
+    metric: ImageMetric, features_ND: NDArray[np.float32], real_MD: NDArray[np.float32]
+) -> dict[str, _Found]:
+    """Two metrics by one pass, each under its own name."""
+    found = manifold(features_ND, real_MD, k=_K[metric.kind])
+    parts = {"precision": found.precision, "recall": found.recall}
+    if metric.kind == "density_coverage":
+        parts = {"density": found.density, "coverage": found.coverage}
+    suffix = metric.name.removeprefix(metric.kind)
+    return {
+        f"{part}{suffix}": _Found(
+            estimate, f"{part} {metric.label}".strip(), "higher", percent=part != "density"
+        )
+        for part, estimate in parts.items()
+    }
+
+
+def _result(found: _Found, extractor: Extractor, against: Against) -> MetricResult:
+    estimate = found.estimate
+    return MetricResult(
+        value=estimate.value,
+        standard_error=estimate.standard_error,
+        interval_95=estimate.interval_95,
+        num_images=estimate.num_seeds,
+        noise_floor=found.floor,
+        noise_floor_standard_error=None,
+        repeats=(estimate.value,),
+        display=Display(label=found.label, better=found.better, percent=found.percent),
+        reference=StatisticsSource(
+            name=against.name, sha256=against.sha256, num_images=against.num_images
+        ),
+        features=FeatureSource(
+            name=extractor.name,
+            weights_sha256=extractor.weights_sha256,
+            resize=extractor.resize,
+            precision=extractor.precision,
+            tf32=extractor.tf32,
+            comparable=extractor.comparable,
+        ),
+        terms=dict(estimate.terms),
+    )
+
+
+def _save(out: Path, influences: Mapping[str, NDArray[np.float64]]) -> Attachment:
+    data = ordered_safetensors(save({k: np.ascontiguousarray(v) for k, v in influences.items()}))
+    atomic_write(out / "per_seed.safetensors", data)
+    return Attachment(file="per_seed.safetensors", sha256=sha256_bytes(data))
+
+
+def _record(
+    source: ImageSource,
+    passed: Passed,
+    against: Against,
+    extractors: Mapping[str, Extractor],
+    *,
+    results: dict[str, MetricResult],
+    per_seed: Attachment,
+) -> Record:
+    ids = sorted(extractor.id for extractor in extractors.values())
+    asked: list[Any] = [passed.digest, against.sha256, ids, sorted(results)]
+    devices = {extractor.device.type for extractor in extractors.values()}
+    device = min(devices)
+    nothing = Memory(allocated=None, reserved=None, device=None, host=None)
+    reasons = dict.fromkeys(
+        [f"cost.{n}" for n in ("images_per_second", "flops_per_image", "fraction_of_peak",
+                               "energy_joules_per_image", "first_call_seconds")]
+        + [f"cost.peak_memory_bytes.{n}" for n in ("allocated", "reserved", "device", "host")],
+        _NOT_SAMPLED,
+    )  # fmt: skip
+    return Record(
+        suite=f"against {against.name}",
+        suite_title=f"Images against {against.name}",
+        row=source.path.name,
+        title=source.path.name,
+        role="table",
+        order=0,
+        curves=(),
+        spec_sha256=sha256_bytes(canonical_json(asked)),
+        samples_sha256=passed.digest,
+        scheme={"name": "given images"},
+        networks={},
+        sampler=None,
+        seeds=Seeds(first=0, num_per_repeat=len(source), repeats=1),
+        labels="not known",
+        metrics=results,
+        cost=Cost(
+            device=device, engine="none", precision="fp32", batch_size=0, ranks=1,
+            threads_per_rank=torch.get_num_threads(), images_per_second=None,
+            images_per_second_per_device=None, network_calls_per_image={}, flops_per_image=None,
+            fraction_of_peak=None, peak_memory_bytes=nothing, energy_joules_per_image=None,
+            first_call_seconds=None, batch_seconds=(), doubts=(),
+        ),
+        environment=environment(device),
+        reasons=reasons,
+        per_seed=per_seed,
+        preview=None,
+    )  # fmt: skip
+
+
+def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(what, done, total)

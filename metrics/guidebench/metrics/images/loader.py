@@ -1,0 +1,117 @@
+"""Images in batches, decoded by other processes while a network works on the last batch.
+
+Shapes: B images of a batch, H x W pixels.
+"""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guidebench.base import UserError
+from guidebench.metrics.images.sources import ArraySource, ImageSource, next_digest
+
+_AHEAD: Final = 2
+"""Batches in work or waiting for each worker: what bounds the memory."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """uint8 images [B, H, W, 3], the place after the last, and the digest of all up to there."""
+
+    images_BHWC: NDArray[np.uint8]
+    end: int
+    digest: bytes
+
+
+def batches(
+    source: ImageSource,
+    *,
+    batch_size: int,
+    workers: int,
+    start: int = 0,
+    digest: bytes = b"",
+) -> Iterator[Batch]:
+    """All images from `start` on, in order, whatever the number of workers.
+
+    Args:
+        source: Where from.
+        batch_size: Images in a batch, the last one smaller.
+        workers: Decoding processes; 0 decodes here. An .npz needs no decoding and uses none.
+        start: Place of the first image.
+        digest: Of the images before `start`.
+
+    Raises:
+        UserError: that names the image, for one that cannot be read, or that is of another size
+            than the first or one flat colour.
+    """
+    places = [
+        range(first, min(first + batch_size, len(source)))
+        for first in range(start, len(source), batch_size)
+    ]
+    alone = workers == 0 or isinstance(source, ArraySource)
+    size: tuple[int, ...] | None = None
+    for place, images in _read(source, places, 0 if alone else workers):
+        size = size or source.read(0).shape if start else size or images[0].shape
+        for offset, image in enumerate(images):
+            _require(source, place[offset], image, size)
+            digest = next_digest(digest, image)
+        yield Batch(np.stack(images), place[-1] + 1, digest)
+
+
+def _require(
+    source: ImageSource, place: int, image: NDArray[np.uint8], size: tuple[int, ...]
+) -> None:
+    name = f"{source.path}: {source.names[place]}"
+    if image.shape != size:
+        msg = (
+            f"{name} has {image.shape[1]} x {image.shape[0]} pixels, the first image has "
+            f"{size[1]} x {size[0]}; bring all to one size first"
+        )
+        raise UserError(msg)
+    if (image == image[0, 0]).all():
+        msg = f"{name} is one flat colour, which a broken sampler makes; take it away"
+        raise UserError(msg)
+
+
+def _read(
+    source: ImageSource, places: Sequence[range], workers: int
+) -> Iterator[tuple[range, list[NDArray[np.uint8]]]]:
+    if not workers:
+        for place in places:
+            yield place, _read_batch(source, place)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _take, (source,)) as pool:
+        waiting: list[tuple[range, Future[list[NDArray[np.uint8]]]]] = []
+        try:
+            for place in places:
+                waiting.append((place, pool.submit(_read_taken, place)))
+                if len(waiting) >= workers * _AHEAD:
+                    first, future = waiting.pop(0)
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_taken: list[ImageSource] = []
+
+
+def _take(source: ImageSource) -> None:
+    """Keep the source in this process: a list of a million names is sent once."""
+    _taken[:] = [source]
+
+
+def _read_taken(places: Sequence[int]) -> list[NDArray[np.uint8]]:
+    return _read_batch(_taken[0], places)
+
+
+def _read_batch(source: ImageSource, places: Sequence[int]) -> list[NDArray[np.uint8]]:
+    return [source.read(place) for place in places]
