@@ -134,6 +134,8 @@ def measure_images(
     Raises:
         UserError: for an image that cannot be used, by name, or metrics that need real images.
     """
+    for metric in metrics:
+        _require_real(metric, against)
     passed = features_of(source, extractors, workers=workers, progress=_named(progress, "images"))
     results: dict[str, MetricResult] = {}
     influences: dict[str, NDArray[np.float64]] = {}
@@ -163,6 +165,15 @@ class _Found:
     floor: float | None = None
 
 
+def _require_real(metric: ImageMetric, against: Against) -> None:
+    if metric.kind != "fd" and metric.extractor not in against.features:
+        msg = (
+            f"{metric.name} compares with real images, {against.name} holds statistics alone; "
+            "give the images as --reference, a folder or .zip"
+        )
+        raise UserError(msg)
+
+
 def _estimates(
     metric: ImageMetric, features_ND: NDArray[np.float32], against: Against
 ) -> dict[str, _Found]:
@@ -172,12 +183,6 @@ def _estimates(
         floor = frechet_noise_floor(reference.cov_DD, len(features_ND))
         estimate = frechet(features_ND, reference)
         return {metric.name: _Found(estimate, metric.label, "lower", floor=floor)}
-    if name not in against.features:
-        msg = (
-            f"{metric.name} compares with real images, {against.name} holds statistics alone; "
-            "give the images as --reference, a folder or .zip"
-        )
-        raise UserError(msg)
     real_MD = against.features[name]
     if metric.kind in {"kid", "cmmd"}:
         estimate = (kid if metric.kind == "kid" else cmmd)(features_ND, real_MD)

@@ -67,7 +67,7 @@ def measured_metric(name: str) -> ImageMetric:
     if name in _PAPERS:
         return ImageMetric(name, *_PAPERS[name])
     kind, colon, extractor = name.partition(":")
-    found = next((k for k in KINDS if k == kind), None)
+    found: Kind | None = next((k for k in KINDS if k == kind), None)
     if found is None or (colon and not extractor) or name == "fd":
         there = ", ".join((*_PAPERS, *KINDS))
         msg = f"there is no metric {name}; there are {there}, and KIND:EXTRACTOR of each kind"

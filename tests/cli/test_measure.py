@@ -1,0 +1,200 @@
+"""guidebench measure, compare and reference, through the installed entry point and in process."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from guidebench.metrics import GaussianReference, frechet
+from guidebench.metrics.features import load_extractor
+from guidebench.metrics.images import open_images
+from guidebench.metrics.reference import ReferenceFile, Statistics
+from guidebench.reports.store import load_record
+from tests.cli.conftest import Command
+
+FEATURES = "untrained:dinov2-vits14"
+METRIC = f"fd:{FEATURES}"
+
+
+def crops(num: int, seed: int, noise: float) -> NDArray[np.uint8]:
+    """Crops of scikit-learn's photographs; equal seeds give equal places."""
+    photographs = load_sample_images().images
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(num):
+        photograph = photographs[rng.integers(2)]
+        y, x = rng.integers(0, 427 - 64), rng.integers(0, 640 - 64)
+        grain = noise * rng.normal(size=(64, 64, 3))
+        found.append((photograph[y : y + 64, x : x + 64] + grain).clip(0, 255).astype(np.uint8))
+    return np.stack(found)
+
+
+def folder_of(images: NDArray[np.uint8], folder: Path) -> Path:
+    folder.mkdir()
+    for place, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{place:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real crops, and two sets of noisy ones at common places, one of them a zip."""
+    root = tmp_path_factory.mktemp("sets")
+    folder_of(crops(24, 0, 0.0), root / "real")
+    folder_of(crops(18, 1, 8.0), root / "fine")
+    noisy = folder_of(crops(18, 1, 30.0), root / "noisy")
+    with zipfile.ZipFile(root / "noisy.zip", "w") as archive:
+        for path in noisy.iterdir():
+            archive.write(path, path.name)
+    return root
+
+
+def test_photographs_are_measured_and_compared(
+    command: Command, sets: Path, tmp_path: Path
+) -> None:
+    """The value is that of features taken by hand; the pair is told apart."""
+    for name in ("fine", "noisy.zip"):
+        ran = command("measure", sets / name, "--reference", sets / "real", "--metrics",
+                      f"{METRIC},copies:{FEATURES}", "--out", tmp_path / name)  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert "untrained features" in ran.stdout
+        assert "without its bias" not in ran.stdout  # too few images for blocks
+    extractor = load_extractor(FEATURES, None, device=torch.device("cpu"))
+    real, noisy = (
+        extractor.extract(np.stack([source.read(i) for i in range(len(source))]))
+        for source in (open_images(sets / "real"), open_images(sets / "noisy"))
+    )
+    literal = frechet(noisy, GaussianReference.from_features(real, name="real"))
+    found = load_record(tmp_path / "noisy.zip").record.metrics[METRIC]
+    assert found.value == pytest.approx(literal.value, rel=1e-6)
+    assert found.standard_error == pytest.approx(literal.standard_error, rel=1e-5)
+    assert found.features is not None
+    assert not found.features.comparable
+
+    compared = command("compare", tmp_path / "noisy.zip", tmp_path / "fine")
+    assert compared.returncode == 0, compared.stderr
+    assert f"{METRIC}  " in compared.stdout
+    assert "paired by seed" in compared.stdout
+    same = command("compare", tmp_path / "fine", tmp_path / "fine")
+    assert "none seen" in same.stdout
+
+
+def test_a_reference_is_built_once_shown_and_used(
+    inline: Command, sets: Path, tmp_path: Path
+) -> None:
+    cache = {"GUIDEBENCH_CACHE": str(tmp_path / "cache")}
+    words = ("reference", "build", sets / "real", "--metrics", METRIC, "--workers", 0)
+    ran = inline(*words, **cache)
+    assert ran.returncode == 0, ran.stderr
+    key = re.search(r"24 images of 64 x 64, key (\w{64})", ran.stdout)
+    assert key is not None
+    assert "was built from these images already" in inline(*words, **cache).stdout
+    taken = inline("reference", "build", sets / "fine", "--name", "real", "--metrics", METRIC,
+                   "--workers", 0, **cache)  # fmt: skip
+    assert (taken.returncode, "give another --name" in taken.stderr) == (2, True)
+    shown = inline("reference", "show", "real", **cache).stdout
+    assert key[1] in shown
+    assert f"{FEATURES}-" in shown
+    assert "real: fd:untrained" in inline("reference", "list", **cache).stdout
+
+    by_name = inline("measure", sets / "fine", "--reference", "real", "--metrics", METRIC,
+                     "--workers", 0, "--out", tmp_path / "a", **cache)  # fmt: skip
+    assert by_name.returncode == 0, by_name.stderr
+    by_folder = inline("measure", sets / "fine", "--reference", sets / "real", "--metrics", METRIC,
+                       "--workers", 0, "--out", tmp_path / "b", **cache)  # fmt: skip
+    assert by_folder.returncode == 0, by_folder.stderr
+    values = [load_record(tmp_path / n).record.metrics[METRIC].value for n in "ab"]
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+    other = ReferenceFile.load(tmp_path / "cache" / "references" / "real.safetensors")
+    found = other.statistics[METRIC]
+    changed = Statistics(found.mean_D, found.cov_DD, found.extractor, "dinov2-of-another-resize")
+    ReferenceFile("real", 24, "x", "0", {METRIC: changed}, "0" * 64, (64, 64)).save(
+        tmp_path / "changed.safetensors"
+    )
+    refused = inline("measure", sets / "fine", "--reference", tmp_path / "changed.safetensors",
+                     "--metrics", METRIC, "--workers", 0, "--out", tmp_path / "c")  # fmt: skip
+    assert refused.returncode == 2
+    assert "was made by dinov2-of-another-resize, the metric uses" in refused.stderr
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    found = {}
+    for metric, extractor, dim in (("fid", "inception", 9), ("fd_dinov2", "dinov2-vitl14", 4)):
+        factor = rng.normal(size=(dim, 20))
+        found[metric] = Statistics(rng.normal(size=dim), factor @ factor.T, extractor)
+    path = tmp_path / "img64.safetensors"
+    ReferenceFile("img64", 1281167, "img64.pkl", "0" * 64, found).save(path)
+    return path
+
+
+def test_exported_references_are_read_by_the_tools_they_are_for(
+    inline: Command, published: Path, tmp_path: Path
+) -> None:
+    """EDM2's by plain pickle, EDM's by numpy; and both come back as they were."""
+    truth = ReferenceFile.load(published)
+    out = tmp_path / "out.pkl"
+    assert inline("reference", "export", published, out).returncode == 0
+    loaded = pickle.loads(out.read_bytes())
+    assert loaded["num_images"] == 1281167
+    for metric, found in truth.statistics.items():
+        np.testing.assert_array_equal(loaded[metric]["mu"], found.mean_D)
+        np.testing.assert_array_equal(loaded[metric]["sigma"], found.cov_DD)
+    back = tmp_path / "back.safetensors"
+    assert inline("reference", "import", out, back).returncode == 0
+    for metric, found in ReferenceFile.load(back).statistics.items():
+        np.testing.assert_array_equal(found.cov_DD, truth.statistics[metric].cov_DD)
+
+    assert inline("reference", "export", published, tmp_path / "out.npz").returncode == 0
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["mu"], truth.statistics["fid"].mean_D)
+        np.testing.assert_array_equal(file["sigma"], truth.statistics["fid"].cov_DD)
+    kept = inline("reference", "export", published, out)
+    assert (kept.returncode, "--force replaces it" in kept.stderr) == (2, True)
+    odd = inline("reference", "export", published, tmp_path / "out.txt")
+    assert (odd.returncode, "got out.txt" in odd.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("measure", "SETS/none", "--reference", "img64"), "does not exist"),
+        (("measure", "SETS/fine", "--reference", "img64", "--metrics", "bla"), "no metric bla"),
+        (("measure", "SETS/fine", "--reference", "nope", "--metrics", METRIC), "no reference nope"),
+        (("measure", "SETS/fine", "--reference", "img64"), "checkpoint fetch inception"),
+        (("reference", "show", "nope"), "there is no reference nope"),
+        (("reference", "build", "SETS/fine", "--metrics", "kid"), "images have no metric kid"),
+        (("compare", "SETS/fine", "SETS/real"), "not readable as a record"),
+    ],
+)
+def test_bad_questions_are_one_sentence(
+    inline: Command, sets: Path, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    given = [word.replace("SETS", str(sets)) for word in words]
+    ran = inline(*given, GUIDEBENCH_CACHE=str(tmp_path))
+    assert ran.returncode == 2
+    assert sentence in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_metrics_of_real_images_need_real_images(
+    inline: Command, sets: Path, tmp_path: Path
+) -> None:
+    cache = {"GUIDEBENCH_CACHE": str(tmp_path / "cache")}
+    words = ("reference", "build", sets / "real", "--metrics", METRIC, "--workers", 0)
+    assert inline(*words, **cache).returncode == 0
+    ran = inline("measure", sets / "fine", "--reference", "real", "--metrics", f"kid:{FEATURES}",
+                 "--workers", 0, "--out", tmp_path / "x", **cache)  # fmt: skip
+    assert ran.returncode == 2
+    assert "compares with real images, real holds statistics alone" in ran.stderr
+    assert not (tmp_path / "x").exists()

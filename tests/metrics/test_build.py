@@ -1,0 +1,142 @@
+"""Features in one pass and references built from images: bits, resumption, provenance."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from guidebench.base import UserError
+from guidebench.metrics import build
+from guidebench.metrics.build import build_reference, features_of
+from guidebench.metrics.features import Extractor
+from guidebench.metrics.images import ImageSource, open_images
+from guidebench.metrics.reference import ReferenceFile
+
+COUNT = 41
+
+
+def extractor(name: str = "means", dim: int = 5) -> Extractor:
+    """A cheap stand-in: random projections of the pixels."""
+    weights = torch.randn(3 * 8 * 8, dim, generator=torch.Generator().manual_seed(dim))
+
+    def embed(x_BCHW: torch.Tensor) -> torch.Tensor:
+        return x_BCHW.to(torch.float32).flatten(1) @ weights
+
+    return Extractor(
+        name=name, dim=dim, weights_sha256="0" * 64, resize="none", comparable=False,
+        device=torch.device("cpu"), embed=embed,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
+    folder = tmp_path_factory.mktemp("images")
+    for place, image in enumerate(
+        np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
+    ):
+        Image.fromarray(image).save(folder / f"{place:03d}.png")
+    return open_images(folder)
+
+
+@pytest.fixture(autouse=True)
+def small_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "SPAN", 8)
+    monkeypatch.setattr(build, "_BATCH", 4)
+    monkeypatch.setattr(build, "_KEEP_EVERY", 1)
+
+
+EXTRACTORS = {"fid": extractor(), "fd_dinov2": extractor("others", 3)}
+
+
+def built(source: ImageSource, state: Path, workers: int = 0, **more: object) -> ReferenceFile:
+    return build_reference(
+        source, EXTRACTORS, name="mine", state=state, workers=workers, **more  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_statistics_are_those_of_the_features(source: ImageSource, tmp_path: Path) -> None:
+    passed = features_of(source, EXTRACTORS, workers=0)
+    file = built(source, tmp_path / "state")
+    for metric, features in passed.features.items():
+        found = file.statistics[metric]
+        wide = features.astype(np.float64)
+        np.testing.assert_allclose(found.mean_D, wide.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(found.cov_DD, np.cov(wide, rowvar=False), rtol=1e-9)
+        assert found.extractor_id == EXTRACTORS[metric].id
+    assert (file.num_images, file.resolution) == (COUNT, (8, 8))
+    assert file.dataset_sha256 == passed.digest
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("stop", [3, 9, 17, 40])
+def test_a_killed_build_goes_on_with_the_same_bits(
+    source: ImageSource, tmp_path: Path, stop: int
+) -> None:
+    whole = built(source, tmp_path / "a")
+
+    def die(done: int, _: int) -> None:
+        if done >= stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        built(source, tmp_path / "b", progress=die)
+    again: list[int] = []
+    resumed = built(source, tmp_path / "b", progress=lambda done, _: again.append(done))
+    killed = -(-stop // 4) * 4
+    assert again[0] == min(COUNT, (killed - 1) // 8 * 8 + 4)
+    assert resumed.key == whole.key
+    for metric, found in whole.statistics.items():
+        assert np.array_equal(found.cov_DD, resumed.statistics[metric].cov_DD)
+        assert np.array_equal(found.mean_D, resumed.statistics[metric].mean_D)
+
+
+def test_damaged_or_foreign_work_is_begun_anew(source: ImageSource, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    whole = built(source, tmp_path / "a")
+    state.write_bytes(b"damaged")
+    assert built(source, state).key == whole.key
+    with pytest.raises(KeyboardInterrupt):
+        built(source, state, progress=lambda done, _: (_ for _ in ()).throw(KeyboardInterrupt)
+              if done > 20 else None)  # fmt: skip
+    other = {"fid": extractor(dim=4)}
+    file = build_reference(source, other, name="mine", state=state, workers=0)
+    features = features_of(source, other, workers=0).features["fid"]
+    np.testing.assert_allclose(file.statistics["fid"].mean_D, features.mean(0), rtol=1e-5)
+
+
+def test_worker_processes_change_nothing(source: ImageSource, tmp_path: Path) -> None:
+    one, two = built(source, tmp_path / "a"), built(source, tmp_path / "b", workers=2)
+    one.save(tmp_path / "one.safetensors")
+    two.save(tmp_path / "two.safetensors")
+    assert (tmp_path / "one.safetensors").read_bytes() == (
+        tmp_path / "two.safetensors"
+    ).read_bytes()
+
+
+def test_the_key_covers_data_count_size_and_extractors(source: ImageSource, tmp_path: Path) -> None:
+    file = built(source, tmp_path / "state")
+    statistics = dict(file.statistics)
+    statistics["fid"] = replace(statistics["fid"], extractor_id="other")
+    changes: list[dict[str, object]] = [
+        {"dataset_sha256": "1" * 64}, {"num_images": 7}, {"resolution": (9, 9)},
+        {"statistics": statistics},
+    ]  # fmt: skip
+    keys = {replace(file, **change).key for change in changes} | {file.key}  # type: ignore[arg-type]
+    assert len(keys) == 5
+    assert replace(file, name="other", source_file="moved").key == file.key
+
+
+def test_a_stored_reference_keeps_where_it_came_from(source: ImageSource, tmp_path: Path) -> None:
+    file = built(source, tmp_path / "state")
+    path = tmp_path / "mine.safetensors"
+    file.save(path)
+    found = ReferenceFile.load(path)
+    assert (found.key, found.resolution, found.num_images) == (file.key, (8, 8), COUNT)
+    found.require_made_by("means", EXTRACTORS["fid"].id)
+    with pytest.raises(UserError, match=r"was made by means-.*, the metric uses means-other"):
+        found.require_made_by("means", "means-other")
+    with pytest.raises(UserError, match="holds statistics of means, others"):
+        found.require_made_by("inception", "x")
