@@ -126,6 +126,32 @@ def test_a_reference_is_built_once_shown_and_used(
     assert not (tmp_path / "c").exists()
 
 
+def test_another_resolution_is_refused_with_both(
+    inline: Command, sets: Path, tmp_path: Path
+) -> None:
+    cache = {"GUIDEBENCH_CACHE": str(tmp_path / "cache")}
+    small = folder_of(crops(4, 2, 0.0)[:, ::2, ::2], tmp_path / "small")
+    words = ("--metrics", METRIC, "--workers", 0)
+    assert inline("reference", "build", small, *words, **cache).returncode == 0
+    ran = inline("measure", sets / "fine", "--reference", "small", *words,
+                 "--out", tmp_path / "x", **cache)  # fmt: skip
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "small was made of 32 x 32 images, these have 64 x 64 pixels" in ran.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_scores_without_real_images(inline: Command, sets: Path, tmp_path: Path) -> None:
+    """An Inception score from the cached features; FD-infinity beside the plain distance."""
+    ran = inline("measure", sets / "fine", "--reference", sets / "real", "--metrics",
+                 f"fd_infinity:{FEATURES}", "--workers", 0, "--out", tmp_path / "a")  # fmt: skip
+    assert ran.returncode == 2  # 18 images hold no tenth with a covariance
+    assert "FD-infinity needs at least 2 samples" in ran.stderr
+    none = inline("measure", sets / "fine", "--reference", sets / "real", "--metrics",
+                  f"is:{FEATURES}", "--workers", 0, "--out", tmp_path / "b")  # fmt: skip
+    assert none.returncode == 2
+    assert "has no classes, an Inception score needs them; take inception" in none.stderr
+
+
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)

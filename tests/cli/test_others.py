@@ -42,7 +42,7 @@ def test_every_command_has_help(command: Command, name: str) -> None:
         ("schemes", "autoguidance"),
         ("networks", "digits-main"),
         ("metrics", "fd_digits"),
-        ("features", "digits-classifier"),
+        ("features", "dinov2-vitb14-reg4"),
     ],
 )
 def test_list(command: Command, what: str, known: str) -> None:

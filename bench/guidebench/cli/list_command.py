@@ -168,16 +168,28 @@ def _metrics() -> list[Entry]:
 
 def _features() -> list[Entry]:
     from guidebench.checkpoints.builtin import builtin_networks  # noqa: PLC0415
+    from guidebench.checkpoints.cache import entry_status  # noqa: PLC0415
+    from guidebench.checkpoints.catalog import catalog_entries  # noqa: PLC0415
+    from guidebench.metrics.names import DIGITS, own_extractors  # noqa: PLC0415
 
     known = builtin_networks()["digits-classifier"]
-    return [
+    accuracy = known.checks["held_out_accuracy"]
+    found: list[Entry] = [
         {
-            "name": "digits-classifier",
-            "text": f"64 features of 8x8 digits, held-out accuracy "
-            f"{known.checks['held_out_accuracy']:.1%}",
+            "name": DIGITS,
+            "text": f"64 features of 8x8 digits, held-out accuracy {accuracy:.1%}",
             "sha256": known.sha256,
         }
     ]
+    for name, entry in catalog_entries().items():
+        if entry.kind == "features":
+            state = entry_status(entry).state
+            text = f"{state}, {entry.licence.name}; untrained:{name} for tests"
+            found.append({"name": name, "text": text, "sha256": entry.files[0].sha256})
+    for name, own in own_extractors().items():
+        package = f"{own.dist.name} {own.dist.version}" if own.dist else "unknown package"
+        found.append({"name": name, "text": f"{own.value}, from {package}", "sha256": None})
+    return found
 
 
 _LISTS: Final[dict[str, Callable[[], list[Entry]]]] = {

@@ -74,13 +74,15 @@ def _is_whole(path: Path, sha256: str) -> bool:
     return path.is_file() and sha256_file(path) == sha256
 
 
-def make_job(row: Row, out: Path, *, threads: int) -> Job:
+def make_job(row: Row, out: Path, *, threads: int, measured: bool = True) -> Job:
     """Resolve a row: digests of everything that its numbers depend on give its folder's name.
+
+    Without `measured` it may lack what only its metrics need.
 
     Raises:
         UserError: where a file that the row needs is missing.
     """
-    require_inputs(row.spec, row.label)
+    require_inputs(row.spec, row.label, measured=measured)
     resolved = resolve(row.spec, threads=threads)
     sha256 = spec_sha256(resolved)
     return Job(row, resolved, sha256, out / row.suite / row.name / sha256[:_HASH_DIGITS])

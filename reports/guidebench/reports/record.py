@@ -56,6 +56,19 @@ class FeatureSource(Part):
     comparable: bool = True
 
 
+class BiasCorrected(Part):
+    """A distance without its bias at finite N, by the block jackknife.
+
+    `interval_95` covers the value at infinite N. `standard_error` is also the block jackknife's
+    own error of the plain value, to hold beside the influences'.
+    """
+
+    value: float
+    standard_error: float
+    interval_95: tuple[float, float]
+    blocks: int
+
+
 class MetricResult(Part):
     """One metric of one run.
 
@@ -75,6 +88,8 @@ class MetricResult(Part):
     reference: StatisticsSource | None
     features: FeatureSource | None
     terms: dict[str, float] = Field(default_factory=dict)
+    interval_covers: str = "the expectation at this number of images"
+    corrected: BiasCorrected | None = None
 
 
 class PublishedValue(Part):
