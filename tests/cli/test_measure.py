@@ -113,6 +113,9 @@ def test_a_reference_is_built_once_shown_and_used(
     values = [load_record(tmp_path / n).record.metrics[METRIC].value for n in "ab"]
     assert values[0] == pytest.approx(values[1], rel=1e-6)
 
+    shown_by_key = inline("reference", "show", key[1][:10], **cache).stdout
+    assert shown_by_key == shown
+
     other = ReferenceFile.load(tmp_path / "cache" / "references" / "real.safetensors")
     found = other.statistics[METRIC]
     changed = Statistics(found.mean_D, found.cov_DD, found.extractor, "dinov2-of-another-resize")

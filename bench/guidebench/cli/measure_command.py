@@ -34,11 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.measure import find_device  # noqa: PLC0415
     from guidebench.metrics.names import measured_metric  # noqa: PLC0415
-    from guidebench.runs.measurement import (  # noqa: PLC0415
-        compared_with,
-        extractors_for,
-        measure_images,
-    )
+    from guidebench.runs.extractors import extractors_for  # noqa: PLC0415
+    from guidebench.runs.measurement import compared_with, measure_images  # noqa: PLC0415
     from guidebench.runs.run_images import open_any  # noqa: PLC0415
 
     metrics = [measured_metric(name) for name in dict.fromkeys(args.metrics.split(","))]

@@ -3,6 +3,7 @@
 Shapes: B, N images of H x W pixels, D features.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +27,7 @@ from guidebench.metrics.features import (
     load_extractor,
 )
 from guidebench.metrics.inception_score import inception_score
-from guidebench.metrics.names import DIGITS, Kind, has_published_weights
+from guidebench.metrics.names import DIGITS, ImageMetric, Kind, has_published_weights
 from guidebench.reports.record import FeatureSource
 
 CLASSIFIER = "digits-classifier"
@@ -47,6 +48,16 @@ def extractor_for(name: str, device: str) -> Extractor:
     return load_extractor(
         name, weights_path(name), device=torch.device(device), sha256=expected_sha256(file)
     )
+
+
+def extractors_for(metrics: Sequence[ImageMetric], device: str) -> dict[str, Extractor]:
+    """One extractor for each network that the metrics need, by its name.
+
+    Raises:
+        UserError: for an unknown name, or missing weights or libraries.
+    """
+    names = dict.fromkeys(metric.extractor for metric in metrics)
+    return {name: extractor_for(name, device) for name in names}
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,6 @@ from guidebench.base import (
     sha256_bytes,
     sha256_file,
 )
-from guidebench.checkpoints.cache import reference_path
 from guidebench.measure.machine import environment
 from guidebench.metrics import Estimate, GaussianReference, frechet_noise_floor
 from guidebench.metrics.bias import Corrected, pooled_jackknife
@@ -44,7 +43,8 @@ from guidebench.reports.record import (
     StatisticsSource,
 )
 from guidebench.runs.domains._base import stored_correction
-from guidebench.runs.extractors import alone, extractor_for, feature_source
+from guidebench.runs.extractors import alone, feature_source
+from guidebench.runs.references import find_reference
 from guidebench.runs.run_images import open_any
 
 Progress = Callable[[str, int, int], None]
@@ -63,16 +63,6 @@ class Against:
     resolution: tuple[int, int] | None
     gaussian: Mapping[str, GaussianReference]
     features: Mapping[str, NDArray[np.float32]]
-
-
-def extractors_for(metrics: Sequence[ImageMetric], device: str) -> dict[str, Extractor]:
-    """One extractor for each network that the metrics need, by its name.
-
-    Raises:
-        UserError: for an unknown name, or missing weights or libraries.
-    """
-    names = dict.fromkeys(metric.extractor for metric in metrics)
-    return {name: extractor_for(name, device) for name in names}
 
 
 def compared_with(
@@ -95,13 +85,7 @@ def compared_with(
         return Against(
             path.name, passed.digest, len(source), passed.resolution, gaussian, passed.features
         )
-    path = path if path.suffix == ".safetensors" else reference_path(reference)
-    if not path.is_file():
-        msg = (
-            f"there is no reference {reference} ({path}); name real images (a folder or .zip), or "
-            "make one by `guidebench reference build` or `reference import`"
-        )
-        raise UserError(msg)
+    path = find_reference(reference)
     file = ReferenceFile.load(path)
     for extractor in extractors.values():
         file.require_made_by(extractor.name, extractor.id)
