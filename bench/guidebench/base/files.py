@@ -95,7 +95,7 @@ def ordered_safetensors(data: bytes) -> bytes:
     The library's own order differs from call to call.
     """
     start = 8 + int.from_bytes(data[:8], "little")
-    header = canonical_json(json.loads(data[8:start]))
+    header = _sorted_header(data[8:start])
     header += b" " * (-len(header) % 8)  # tensors stay aligned
     return len(header).to_bytes(8, "little") + header + data[start:]
 
@@ -108,10 +108,16 @@ def order_header(path: Path) -> None:
     """
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
-        ordered = canonical_json(json.loads(file.read(length)))
-        assert len(ordered) <= length, "the library's header is shorter than canonical JSON"
+        ordered = _sorted_header(file.read(length))
+        assert len(ordered) <= length, "the library's header is shorter than ours"
         file.seek(8)
         file.write(ordered.ljust(length))
+
+
+def _sorted_header(header: bytes) -> bytes:
+    """As canonical JSON, but with letters beyond ASCII as they are: the library writes them so."""
+    fields = json.loads(header)
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def canonical_json(value: object) -> bytes:
