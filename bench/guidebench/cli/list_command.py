@@ -86,15 +86,18 @@ def _rows_with_files(suites: "Sequence[str]", *, as_json: bool) -> int:
     for row in rows:
         told = ", ".join(f"{name} {p.value:g}" for name, p in row.spec.published.items())
         text = f"{row.spec.title}{': published ' if told else ''}{told}"
-        print(f"{row.label:<{width}}  {_state(found.missing(row.label)):<22}  {text}")
+        print(f"{row.label:<{width}}  {_state(found.not_present(row.label)):<22}  {text}")
     if found.items:
         _print_files(found, " ".join(suites))
     return 0
 
 
-def _state(missing: "Sequence[Item]") -> str:
-    if not missing:
+def _state(not_present: "Sequence[Item]") -> str:
+    if not not_present:
         return "ready"
+    missing = [item for item in not_present if item.state == "missing"]
+    if not missing:
+        return f"to convert {len(not_present)}"
     return f"missing {len(missing)}, {_total(missing)}"
 
 
@@ -110,10 +113,14 @@ def _print_files(found: "Inventory", suites: str) -> None:
     for item in found.items.values():
         size = size_words(item.bytes, known=item.exact)
         print(f"{item.name:<{width}}  {item.kind:<9}  {item.state:<10}  {size:>8}{_made_of(item)}")
-    missing = found.missing()
-    if missing:
-        print(f"\n{len(missing)} of {len(found.items)} files are missing, {_total(missing)}; "
-              f"`guidebench checkpoint fetch --suite {suites}` brings them")  # fmt: skip
+    not_present = found.not_present()
+    missing = [item for item in not_present if item.state == "missing"]
+    if not_present:
+        print(f"\n{len(missing)} of {len(found.items)} files are missing, {_total(missing)}, "
+              f"{len(not_present) - len(missing)} to convert; "
+              f"`guidebench checkpoint fetch --suite {suites}` does both")  # fmt: skip
+    if made := sum(1 for item in missing if item.snapshots):
+        print(f"{made} of them may not be published; --reconstruct makes those from raw snapshots")
 
 
 def _made_of(item: "Item") -> str:
