@@ -53,11 +53,11 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arguments = config(width, label_dim)
         network = small_network(seed, arguments)
         write_network_pickle(folder / f"{name}.pkl", network, arguments)
-    images = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
     extractor = load_extractor("untrained:dinov2-vits14", None, device=torch.device("cpu"))
     features = extractor.extract(images).astype(np.float64)
     statistics = {"fd_dinov2": (features.mean(0), np.cov(features, rowvar=False))}
-    write_reference_pickle(folder / "img64.pkl", 48, statistics)
+    write_reference_pickle(folder / "img64.pkl", 24, statistics)
     return folder
 
 
