@@ -32,7 +32,7 @@ def check_refused(ran: Ran, *words: str) -> None:
         (["run", "fractal", "--num", "1"], ["--num must be at least 2, got 1"]),
         (["run", "fractal", "--num", "many"], ["invalid int value: 'many'"]),
         (["run", "fractal", "--repeats", "0"], ["--repeats must be at least 1, got 0"]),
-        (["run", "fractal", "--ranks", "0"], ["--ranks must be at least 1, got 0"]),
+        (["run", "fractal", "--ranks", "0"], ["--processes must be at least 1, got 0"]),
         (["run", "fractal", "--seeds", "-1"], ["first_seed", "greater than or equal to 0"]),
         (["run"], ["required: SUITE[::ROW ...]", "--help"]),
         (["train", "letters"], ["invalid choice: 'letters'"]),
