@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from guidebench.base import UserError
 from guidebench.reports.record import Record
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 _PRELOADED: Final = ["guidebench.runs.sample", "guidebench.runs.bill", "guidebench.runs.measure"]
+
+_UNKNOWN: Final = 255
+"""What is told of a worker where the process that forked it was killed too."""
 
 
 @final
@@ -107,7 +110,7 @@ def _stored(job: Job) -> Record:
 
 def _with_children(todo: Sequence[Todo], ranks: int, progress: _Progress) -> None:
     context = _context()
-    children: dict[Connection, BaseProcess] = {}
+    children: list[tuple[Any, BaseProcess]] = []
     try:
         for rank in range(min(ranks, progress.total)):
             mine, theirs = context.Pipe(duplex=False)
@@ -115,10 +118,10 @@ def _with_children(todo: Sequence[Todo], ranks: int, progress: _Progress) -> Non
             child = context.Process(target=run_child, args=arguments, daemon=True)
             child.start()
             theirs.close()
-            children[mine] = child
+            children.append((mine, child))
         _watch(children, progress)
     finally:
-        _stop(list(children.values()))
+        _stop([child for _, child in children])
 
 
 def _context() -> "SpawnContext | ForkServerContext":
@@ -146,17 +149,18 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _watch(children: dict[Connection, BaseProcess], progress: _Progress) -> None:
+def _watch(children: Sequence[tuple[Any, BaseProcess]], progress: _Progress) -> None:
     """Hear the workers out. One that is killed costs its shard; the others make it again.
 
     Raises:
         UserError: what a worker says is wrong, or where the last one was killed.
         RuntimeError: for a bug in a worker, which has printed its traceback.
     """
-    finished, open_ = False, dict(children)
+    open_: dict[Any, BaseProcess] = dict(children)
+    finished = False
     while open_:
+        connection: Any
         for connection in wait(list(open_)):
-            assert isinstance(connection, Connection)
             try:
                 found = connection.recv()
             except (EOFError, ConnectionResetError):
@@ -175,10 +179,11 @@ def _watch(children: dict[Connection, BaseProcess], progress: _Progress) -> None
 
 def _say_how_it_ended(child: BaseProcess, left: int, progress: _Progress) -> None:
     code = child.exitcode or 0
-    if code > 0:
+    killed = code < 0 or code == _UNKNOWN
+    if code and not killed:
         msg = f"a worker process ended with code {code}; its traceback is above"
         raise RuntimeError(msg)
-    if code < 0 and left:
+    if killed and left:
         others = "the other goes" if left == 1 else f"the other {left} go"
         progress.say(f"a worker process was killed (out of memory?); {others} on", warning=True)
 

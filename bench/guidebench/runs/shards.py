@@ -144,5 +144,12 @@ def read_shard(path: Path, *, spec_sha256: str, seeds: range) -> Shard | None:
     )
 
 
-def _work(fields: dict[str, Any] | None) -> Work | None:
-    return Work(**fields | {"doubts": tuple(fields["doubts"])}) if fields else None
+def _work(found: dict[str, Any] | None) -> Work | None:
+    """None too where another version wrote other fields: costs are not worth a shard."""
+    if found is None:
+        return None
+    try:
+        known: dict[str, Any] = found | {"doubts": tuple(found["doubts"])}
+        return Work(**known)
+    except (KeyError, TypeError):
+        return None
