@@ -16,7 +16,7 @@ from guidebench.runs.spec import RunSpec
 from tests.measure.test_nvml import NvidiaModule
 
 WORK = Work(
-    host="h0", process="p0", device="cpu", device_id="cpu", device_name="a processor",
+    host="h0", process="p0", device="cpu", device_id="cpu", device_name="a processor", world=1,
     began=0.0, ended=10.0, load_seconds=0.5, peak_flops=1e9, energy_joules=None, idle_watts=None,
     steal=0.0, notes={"energy": "not measured on a CPU"}, doubts=(), environment={"time": "t"},
 )  # fmt: skip
@@ -79,6 +79,12 @@ def test_the_sum_is_of_each_ranks_own_rate_and_memory() -> None:
     assert cost.total_peak_memory_bytes.host == 400
     assert "2 ranks shared one CPU: the sum is of their own rates" in cost.doubts
     assert "time per image varies by 33% between batches" in cost.doubts
+
+
+def test_a_rank_that_was_busy_elsewhere_counts_at_the_mean_rate() -> None:
+    cost, _ = cost_of(spec(), [shard(replace(WORK, world=3))], 1e6, ranks=1, threads=1)
+    assert (cost.ranks, len(cost.per_rank), cost.images_per_second) == (3, 1, 24.0)
+    assert cost.images_per_second_per_device == 8.0
 
 
 def test_a_devices_own_counters_count_once_a_device() -> None:

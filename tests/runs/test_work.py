@@ -1,5 +1,7 @@
 """The loop that every worker runs: everything once, whoever dies, joins or spoils a file."""
 
+import subprocess
+import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -44,6 +46,12 @@ def make(job: Job, index: int | None) -> None:
             raise LostShardsError(lost)
     fake.made[index] += 1
     atomic_write(fake.folder / ("record" if index is None else str(index)), b"")
+
+
+def test_the_parent_of_workers_imports_no_torch() -> None:
+    code = "import sys, guidebench.runs.runner; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert found.stdout == b"False\n"
 
 
 @pytest.fixture

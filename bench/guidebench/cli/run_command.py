@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace, place: "Place") -> int:
                 line.show(event.done, event.total, event.text)
 
         if place.is_rank:
-            run_here(jobs, local_rank=place.local_rank, report=report)
+            run_here(jobs, local_rank=place.local_rank, world=place.world, report=report)
         else:
             run_jobs(jobs, ranks=processes, report=report)
     if place.is_first:

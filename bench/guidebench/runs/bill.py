@@ -104,7 +104,7 @@ class Bill:
         if meter.held_back:
             self._doubts.append(f"the GPU's clocks were held back by {', '.join(meter.held_back)}")
 
-    def work(self) -> Work:
+    def work(self, world: int) -> Work:
         """All of it, for the shard's file."""
         load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
         cores = os.cpu_count() or 1
@@ -123,6 +123,7 @@ class Bill:
             device=at.device,
             device_id=at.device_id,
             device_name=at.device_name,
+            world=world,
             began=self._began,
             ended=self._ended,
             load_seconds=self.load_seconds,

@@ -72,7 +72,8 @@ def cost_of(
     """
     lanes = lanes_of(shards)
     told = all(s.work for s in shards)
-    ranks = len(lanes) if told else ranks
+    if told:
+        ranks = max(len(lanes), *(work.world for lane in lanes for work in lane.works))
     batches = [b for s in shards for b in s.batches]
     warm = [b for b in batches if not b.cold]
     speed = throughput([b.images for b in warm], [b.seconds for b in warm])
@@ -89,7 +90,7 @@ def cost_of(
         batch_size=spec.batch_size,
         ranks=ranks,
         threads_per_rank=threads,
-        images_per_second=(sum(rates) if rates else each * ranks) if each else None,
+        images_per_second=sum(rates) + (ranks - len(rates)) * each if each else None,
         images_per_second_per_device=each,
         network_calls_per_image=shards[0].network_calls,
         flops_per_image=flops,

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
@@ -20,7 +20,7 @@ from guidebench.base import UserError
 from guidebench.reports.record import Record
 from guidebench.runs.folder import Job
 from guidebench.runs.work import Todo, Worker, num_units, plan_work
-from guidebench.runs.worker import make, run_child, set_up
+from guidebench.runs.worker import maker, run_child, set_up
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -86,7 +86,7 @@ def run_jobs(jobs: Sequence[Job], *, ranks: int, report: Report) -> list[Record]
     return [_stored(job) for job in jobs]
 
 
-def run_here(jobs: Sequence[Job], *, local_rank: int, report: Report) -> list[Record]:
+def run_here(jobs: Sequence[Job], *, local_rank: int, world: int, report: Report) -> list[Record]:
     """Finish all jobs as one rank among others, in this process; returns when all are finished.
 
     Raises:
@@ -96,7 +96,7 @@ def run_here(jobs: Sequence[Job], *, local_rank: int, report: Report) -> list[Re
         progress = _Progress(todo, report)
         progress.say("starting")
         set_up(local_rank, jobs[0].row.spec.device)
-        Worker(make, progress.tell).finish(todo)
+        Worker(maker(world), progress.tell).finish(todo)
     return [_stored(job) for job in jobs]
 
 
@@ -112,11 +112,13 @@ def _with_children(todo: Sequence[Todo], ranks: int, progress: _Progress) -> Non
     context = _context()
     children: list[tuple[Any, BaseProcess]] = []
     try:
-        for rank in range(min(ranks, progress.total)):
+        ranks = min(ranks, progress.total)
+        for rank in range(ranks):
             mine, theirs = context.Pipe(duplex=False)
-            arguments = (rank, todo, dict(os.environ), theirs)
+            arguments = (rank, ranks, todo, dict(os.environ), theirs)
             child = context.Process(target=run_child, args=arguments, daemon=True)
-            child.start()
+            with _without_ctrl_c() if context.get_start_method() == "spawn" else nullcontext():
+                child.start()
             theirs.close()
             children.append((mine, child))
         _watch(children, progress)

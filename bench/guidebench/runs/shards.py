@@ -39,7 +39,8 @@ class Batch:
 class Work:
     """Where, when and at what price a shard was made.
 
-    `host` and `process` are digests and random digits. `began` and `ended` are seconds since the
+    `host` and `process` are digests and random digits, `world` the number of ranks that were
+    started together. `began` and `ended` are seconds since the
     epoch. `peak_flops` is the matrix product rate of this process, in FLOP/s; `steal` the share
     of processor time that the host's hypervisor gave to others. `notes` say by field what was not
     measured and why; `doubts` are about the times.
@@ -50,6 +51,7 @@ class Work:
     device: str
     device_id: str
     device_name: str
+    world: int
     began: float
     ended: float
     load_seconds: float

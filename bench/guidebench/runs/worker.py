@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from guidebench.base import UserError
 from guidebench.runs.folder import Job
 from guidebench.runs.shards import shard_path, write_shard
-from guidebench.runs.work import Todo, Worker
+from guidebench.runs.work import Make, Todo, Worker
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -39,6 +39,7 @@ def set_up(local_rank: int, device: str, threads: int = THREADS_PER_RANK) -> Non
 
 def run_child(
     local_rank: int,
+    world: int,
     todo: Sequence[Todo],
     environ: Mapping[str, str],
     connection: "Connection",
@@ -54,7 +55,7 @@ def run_child(
     os.environ.update(environ)
     try:
         set_up(local_rank, todo[0].job.row.spec.device)
-        Worker(make, lambda *finished: connection.send(finished)).finish(todo)
+        Worker(maker(world), lambda *finished: connection.send(finished)).finish(todo)
     except UserError as error:
         connection.send(error)
     finally:
@@ -68,12 +69,16 @@ def _follow_parent() -> None:
     os._exit(1)
 
 
-def make(job: Job, index: int | None) -> None:
-    """Make and store a shard, or the record for None."""
-    if index is None:
-        measure_run(job)
-    else:
-        sample_shard(job, index)
+def maker(world: int) -> Make:
+    """What makes and stores a shard, or the record for None, in one of `world` ranks."""
+
+    def make(job: Job, index: int | None) -> None:
+        if index is None:
+            measure_run(job)
+        else:
+            sample_shard(job, index, world)
+
+    return make
 
 
 def measure_run(job: Job, ranks: int = 1, threads: int = THREADS_PER_RANK) -> None:
@@ -83,7 +88,7 @@ def measure_run(job: Job, ranks: int = 1, threads: int = THREADS_PER_RANK) -> No
     make_record(job, ranks=ranks, threads=threads)
 
 
-def sample_shard(job: Job, index: int) -> None:
+def sample_shard(job: Job, index: int, world: int = 1) -> None:
     """Sample one shard and store it with what it cost."""
     import torch  # noqa: PLC0415
 
@@ -107,5 +112,5 @@ def sample_shard(job: Job, index: int) -> None:
         batches=sampled.batches,
         network_calls=sampled.network_calls,
         memory=peak_memory(device, bill.peak_bytes),
-        work=bill.work(),
+        work=bill.work(world),
     )

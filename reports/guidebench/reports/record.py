@@ -155,7 +155,8 @@ class Cost(Part):
 
     A multiply-add is two FLOPs. `fraction_of_peak` is the networks' FLOPs over the time spent in
     the sampler, by `peak_flops_per_second`: the rate of a square matrix product on the same
-    device, threads and precision. `images_per_second` is the sum over ranks of their own rates.
+    device, threads and precision. `images_per_second` is the sum over ranks of their own rates; a
+    rank that had other rows to do meanwhile counts at the mean rate, so that rows compare.
     """
 
     device: str
