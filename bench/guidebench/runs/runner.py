@@ -132,8 +132,11 @@ def _context() -> "SpawnContext | ForkServerContext":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
-    with _without_ctrl_c():
-        forkserver.ensure_running()
+    try:
+        with _without_ctrl_c():
+            forkserver.ensure_running()
+    except OSError:  # its socket's path is too long where TMPDIR is
+        return multiprocessing.get_context("spawn")
     return context
 
 
