@@ -12,7 +12,7 @@ from guidebench.checkpoints.weights import load_snapshots
 from guidebench.measure.flops import count_flops
 from guidebench.measure.roofline import copy_bandwidth, matmul_peak
 from guidebench.measure.stopwatch import stopwatch
-from guidebench.runs.domains.digits import CLASSIFIER
+from guidebench.runs.extractors import CLASSIFIER
 from guidebench.runs.sample import DTYPES, load_denoiser
 from guidebench.runs.spec import NetworkRef
 
