@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     from guidebench.measure import find_device  # noqa: PLC0415
     from guidebench.runs.catalog import select  # noqa: PLC0415
     from guidebench.runs.folder import make_job  # noqa: PLC0415
-    from guidebench.runs.runner import THREADS_PER_RANK  # noqa: PLC0415
+    from guidebench.runs.worker import THREADS_PER_RANK, set_up  # noqa: PLC0415
 
     rows = select([args.row])
     if len(rows) != 1:
@@ -36,12 +36,9 @@ def run(args: argparse.Namespace) -> int:
     row = rows[0].model_copy(update={"spec": rows[0].spec.with_options(**options)})
     job = make_job(row, args.out, threads=THREADS_PER_RANK, measured=False)
 
-    import torch  # noqa: PLC0415  costs seconds: after everything that can be wrong
-
+    set_up(0, device)  # as a run's ranks are: part of a sample's bits; imports torch, so it is late
     from guidebench.runs.sample_set import draw  # noqa: PLC0415
 
-    torch.set_num_threads(THREADS_PER_RANK)  # as a run's worker has it: part of a sample's bits
-    torch.use_deterministic_algorithms(mode=True)
     with ProgressLine("sample") as line:
         draw(job, args.out, lambda done, total: line.show(done, total, row.label))
     print(f"{args.out}: {row.spec.num_images} samples of {row.label}")

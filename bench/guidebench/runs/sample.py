@@ -18,8 +18,9 @@ from guidebench.checkpoints.builtin import builtin_file
 from guidebench.checkpoints.network_file import NetworkFile
 from guidebench.checkpoints.weights import load_snapshots
 from guidebench.engines import ENGINES, Forward
-from guidebench.measure.clock import timed
+from guidebench.measure.clock import part, timed
 from guidebench.measure.flops import count_flops
+from guidebench.measure.stopwatch import stopwatch
 from guidebench.networks import Denoiser, build_denoiser
 from guidebench.runs.domains import Start, domain_of
 from guidebench.runs.inputs import checkpoint_path
@@ -93,6 +94,7 @@ class Sampler:
     def __init__(self, spec: RunSpec) -> None:
         self.spec, self.domain = spec, domain_of(spec)
         self.device = torch.device(spec.device)
+        self._watch = stopwatch(self.device)
         self._warm: set[int] = set()
         self.plan: Plan | None = None
         if spec.sampler is not None and spec.scheme is not None:
@@ -112,10 +114,10 @@ class Sampler:
         calls: Counter[str] = Counter()
         for start in range(0, len(seeds), self.spec.batch_size):
             batch = seeds[start : start + self.spec.batch_size]
-            (arrays, made), seconds = timed(lambda b=batch: self._batch(b), wait=self._wait)  # type: ignore[misc]
+            (arrays, made), timing = timed(lambda b=batch: self._batch(b), self._watch)  # type: ignore[misc]
             cold = len(batch) not in self._warm
             self._warm.add(len(batch))
-            batches.append(Batch(len(batch), seconds, cold))
+            batches.append(Batch(len(batch), timing.seconds, cold, timing.parts))
             parts.append(arrays)
             calls += made
         if (expected := self.plan.network_calls()) != {
@@ -134,13 +136,14 @@ class Sampler:
         assert spec.scheme is not None
         start = self.domain.start(seeds_B, spec.sampler.sigma_max, self.device)
         denoiser = GuidedDenoiser(self.plan, spec.scheme, self._prepared(start), start.labels_BL)
-        x = heun(
-            denoiser,
-            start.x,
-            self.plan.steps,
-            s_noise=spec.sampler.s_noise,
-            draw=lambda: start.noise.normal(start.x.shape[1:]),
-        )
+        with part("sample"):
+            x = heun(
+                denoiser,
+                start.x,
+                self.plan.steps,
+                s_noise=spec.sampler.s_noise,
+                draw=lambda: start.noise.normal(start.x.shape[1:]),
+            )
         try:
             return self.domain.finish(x, start), denoiser.calls
         except UserError as error:
@@ -162,10 +165,6 @@ class Sampler:
         if worse.kind == "dropout":
             return with_dropout(network, worse.amount, start.noise)
         return with_input_noise(network, worse.amount, start.noise)
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     @torch.inference_mode()
     def flops_per_image(self) -> float | None:

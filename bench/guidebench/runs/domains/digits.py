@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from guidebench.base import UserError
 from guidebench.data.digits import NUM_CLASSES, decode, load_digits
+from guidebench.measure.clock import part
 from guidebench.metrics import (
     Estimate,
     GaussianReference,
@@ -64,7 +65,8 @@ class DigitsDomain(AbstractDomain):
     @override
     def decode(self, x: Tensor) -> NDArray[np.uint8]:
         try:
-            return decode(x)[..., None]
+            with part("decode"):
+                return decode(x)[..., None]
         except ValueError as error:
             msg = f"{error}; lower the guidance weight"
             raise UserError(msg) from error
@@ -77,7 +79,8 @@ class DigitsDomain(AbstractDomain):
     def _described(
         self, images_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64]
     ) -> dict[str, NDArray[Any]]:
-        features, predicted = digit_features().extract(images_NHW)
+        with part("features"):
+            features, predicted = digit_features().extract(images_NHW)
         return {
             "images": images_NHW,
             "labels": labels_N,

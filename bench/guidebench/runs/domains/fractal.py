@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from guidebench.base import UserError, sha256_bytes
 from guidebench.data.fractal import Fractal
+from guidebench.measure.clock import part
 from guidebench.metrics import (
     Estimate,
     mean_log_density,
@@ -150,7 +151,8 @@ class FractalDomain(AbstractDomain):
 
     @override
     def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
-        return {"points": self.decode(x)}
+        with part("decode"):
+            return {"points": self.decode(x)}
 
     @override
     def real(self, seeds_n: Sequence[int]) -> dict[str, NDArray[Any]]:

@@ -20,6 +20,7 @@ from guidebench.base import UserError, sha256_file
 from guidebench.checkpoints.cache import weights_path
 from guidebench.checkpoints.network_file import NetworkHeader, read_network_header
 from guidebench.data.codec import Codec, RGBCodec, StabilityVAECodec
+from guidebench.measure.clock import part
 from guidebench.metrics import GaussianReference, frechet_noise_floor
 from guidebench.metrics.bias import pooled_jackknife
 from guidebench.metrics.names import ImageMetric, image_metric
@@ -88,7 +89,8 @@ class ImagesDomain(AbstractDomain):
     @override
     def decode(self, x: Tensor) -> NDArray[np.uint8]:
         try:
-            return _codec(self.header.model_dump_json(), self.spec.device).decode(x)
+            with part("decode"):
+                return _codec(self.header.model_dump_json(), self.spec.device).decode(x)
         except ValueError as error:
             msg = f"{error}; lower the guidance weight"
             raise UserError(msg) from error
@@ -100,10 +102,11 @@ class ImagesDomain(AbstractDomain):
         first = self.spec.first_seed
         shown = sum(seed < first + _PREVIEW_IMAGES for seed in start.seeds_B)
         extractors = dict.fromkeys(image_metric(name).extractor for name in self.spec.metrics)
-        features = {
-            _array(name): extractor_for(name, self.spec.device).extract(images_BHWC)
-            for name in extractors
-        }
+        with part("features"):
+            features = {
+                _array(name): extractor_for(name, self.spec.device).extract(images_BHWC)
+                for name in extractors
+            }
         return features | {
             "labels": asked.astype(np.int64),
             "image_digests": _digests(images_BHWC),
