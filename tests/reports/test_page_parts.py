@@ -22,6 +22,7 @@ from guidebench.reports.page_speed import speed_table
 from guidebench.reports.page_table import page_lines
 from guidebench.reports.pareto import SAME_PRICE, Priced, cost_ratio, known_costs, pareto_front
 from guidebench.reports.plot_images import blocks, mosaic
+from guidebench.reports.record import Cost, Memory, Part
 from guidebench.reports.store import StoredRecord
 from guidebench.reports.tables import build_table
 
@@ -195,3 +196,33 @@ def test_speed_leaves_out_what_nobody_measured(group: Group) -> None:
     assert "Machine" not in table.columns
     assert table.setting == "Every row: AMD EPYC 7B13; 1 rank, 2 threads each, batch 1024."
     assert replace(table, lines=()).notes
+
+
+class RankCost(Part):
+    """A rank of a record that keeps its ranks apart, as newer records do."""
+
+    host: str = "node-1"
+    device: str = "cuda:0"
+    device_name: str = "NVIDIA H100"
+    images: int = 2048
+    images_per_second: float | None = 12.5
+    peak_memory_bytes: Memory = Memory(
+        allocated=3 * 2**30, reserved=None, device=5 * 2**30, host=None
+    )
+    energy_joules: float | None = None
+
+
+class CostOfRanks(Cost):
+    per_rank: tuple[RankCost, ...] = (RankCost(), RankCost(device="cuda:1", images_per_second=None))
+
+
+def test_each_rank_shows_its_device(group: Group, tmp_path: Path) -> None:
+    plain = next(r for r in group.rows if r.record.row == "none")
+    cost = CostOfRanks(**plain.record.cost.model_dump(exclude={"per_rank"}))
+    made = StoredRecord(path=plain.path, record=plain.record.model_copy(update={"cost": cost}))
+    first, second = speed_table(group_records([made])[0]).ranks
+    assert (first.rank, first.device) == (0, "NVIDIA H100 (cuda:0 of node-1)")
+    assert (first.rate, first.memory) == ("12.5", "allocated 3.00 GiB, device 5.00 GiB")
+    assert (second.rank, second.rate, second.energy) == (1, "—", "—")
+    page = write_report([made], tmp_path, "x").read_text(encoding="utf-8")
+    assert "NVIDIA H100 (cuda:1 of node-1)" in page

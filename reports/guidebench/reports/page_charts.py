@@ -59,7 +59,7 @@ def _curve(
                     for point in points
                 ],
             }
-            for name, points in series_of.items()
+            for name, points in sorted(series_of.items())
         ],
     }
 

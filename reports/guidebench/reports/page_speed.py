@@ -24,6 +24,20 @@ class SpeedCell:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RankLine:
+    """What one rank of one row did on its device, as text."""
+
+    title: str
+    rank: int
+    device: str
+    images: str
+    rate: str
+    memory: str
+    energy: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SpeedTable:
     """Headings and one line of cells for each scheme.
 
@@ -35,6 +49,7 @@ class SpeedTable:
     columns: tuple[str, ...]
     lines: tuple[tuple[str, str, tuple[SpeedCell, ...]], ...]
     notes: tuple[str, ...]
+    ranks: tuple[RankLine, ...] = ()
 
 
 MACHINE = "Machine"
@@ -59,7 +74,24 @@ def speed_table(group: Group) -> SpeedTable:
             for record, cells in made
         ),
         notes=tuple(_notes(kept, base)),
+        ranks=tuple(line for row in group.schemes for line in _ranks(row.record)),
     )
+
+
+def _ranks(record: Record) -> Iterable[RankLine]:
+    """A line for each rank; empty for a record that keeps none apart."""
+    for rank, found in enumerate(getattr(record.cost, "per_rank", ())):
+        rate, energy, peaks = found.images_per_second, found.energy_joules, found.peak_memory_bytes
+        memory = (f"{k} {binary_size(v)}" for k, v in peaks.model_dump().items() if v is not None)
+        yield RankLine(
+            title=record.title,
+            rank=rank,
+            device=f"{found.device_name} ({found.device} of {found.host})",
+            images=f"{found.images:,}",
+            rate=ABSENT if rate is None else significant(rate),
+            memory=", ".join(memory) or ABSENT,
+            energy=ABSENT if energy is None else f"{significant(energy)} J",
+        )
 
 
 def _rate(value: float | None) -> SpeedCell:
