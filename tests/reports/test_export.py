@@ -129,9 +129,13 @@ def test_tensorboard_reads_scalars_and_choices(rows: list[StoredRecord], tmp_pat
         content = read.summary_metadata["_hparams_/session_start_info"].plugin_data.content
         start = metadata.parse_session_start_info_plugin_data(content)
         assert start.hparams["row"].string_value == record.row
-        assert start.group_name == stored.name
+    table = events.EventAccumulator(str(tmp_path / "experiment")).Reload()
+    content = table.summary_metadata["_hparams_/experiment"].plugin_data.content
+    experiment = metadata.parse_experiment_plugin_data(content)
+    assert [m.name.tag for m in experiment.metric_infos] == sorted(rows[1].record.metrics)
 
 
+@pytest.mark.slow  # its database is made by some sixty migrations
 def test_mlflow_holds_each_record_once(
     rows: list[StoredRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """One MLflow run for each record, in a database: MLflow's own file store is not used."""
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from guidebench.reports.export.flat import Flat, flatten
 from guidebench.reports.store import StoredRecord
 
 DIGEST = "guidebench.record_sha256"
-LONGEST = 6000  # MLflow's limit for a parameter
+LONGEST = 6000  # MLflow's limit for the text of a parameter
+MOST = 100  # and for the parameters of one call
 
 
 def write(records: Sequence[StoredRecord], out: Path, project: str) -> list[str]:
@@ -47,9 +49,12 @@ def _log(client: Any, experiment: str, flat: Flat, path: Path) -> None:  # noqa:
     tags = {**flat.tags, DIGEST: flat.digest}
     run = client.create_run(experiment, run_name=flat.name, tags=tags)
     name = run.info.run_id
-    for key, value in flat.params.items():
-        client.log_param(name, key, str(value)[:LONGEST])
-    for key, number in flat.metrics.items():
-        client.log_metric(name, key, number)
+    kinds = require("mlflow.entities", "mlflow")
+    now = int(1000 * time.time())
+    numbers = [kinds.Metric(key, value, now, 0) for key, value in flat.metrics.items()]
+    choices = [kinds.Param(key, str(value)[:LONGEST]) for key, value in flat.params.items()]
+    client.log_batch(name, metrics=numbers)
+    for batch in range(0, len(choices), MOST):
+        client.log_batch(name, params=choices[batch : batch + MOST])
     client.log_artifact(name, str(path))
     client.set_terminated(name)

@@ -18,16 +18,24 @@ def write(
     project: str,  # noqa: ARG001 - all writers share one signature
 ) -> list[str]:
     """Write OUT/SUITE/ROW/SPEC for each record; what lay there is replaced."""
-    require("tensorboard", "tensorboard")
     flats = [(stored, flatten(stored)) for stored in records]
     atomic_write(out / ".writable", b"")
     (out / ".writable").unlink()
+    hparams = require(
+        "tensorboard.plugins.hparams.summary_v2", "tensorboard"
+    )  # its api needs TensorFlow
     metrics = sorted({name for s, _ in flats for name in s.record.metrics})
-    _events(out / "experiment", [_experiment(metrics)])
+    choices = sorted({name for _, flat in flats for name in flat.params})
+    table = hparams.hparams_config_pb(
+        hparams=[hparams.HParam(name) for name in choices],
+        metrics=[hparams.Metric(name) for name in metrics],
+    )
+    _events(out / "experiment", [table])
     for stored, flat in flats:
         record = stored.record
         folder = out / record.suite / record.row / record.spec_sha256[:12]
-        _events(folder, [*_session(flat), _scalars(flat)])
+        chosen = hparams.hparams_pb(flat.params, trial_id=flat.name)
+        _events(folder, [chosen, _scalars(flat)])
     return [f"{out}: {len(flats)} runs; see them with tensorboard --logdir {out}"]
 
 
@@ -49,19 +57,3 @@ def _scalars(flat: Flat) -> Any:  # noqa: ANN401 - protobuf of a lazy import
     proto = require("tensorboard.compat.proto.summary_pb2", "tensorboard")
     values = [proto.Summary.Value(tag=k, simple_value=v) for k, v in flat.metrics.items()]
     return proto.Summary(value=values)
-
-
-def _session(flat: Flat) -> list[Any]:
-    """The parameters of one record, and that it is done."""
-    summary = require("tensorboard.plugins.hparams.summary", "tensorboard")
-    status = require("tensorboard.plugins.hparams.api_pb2", "tensorboard").Status
-    start = summary.session_start_pb(hparams=flat.params, group_name=flat.name)
-    return [start, summary.session_end_pb(status.Value("STATUS_SUCCESS"))]
-
-
-def _experiment(metrics: Sequence[str]) -> Any:  # noqa: ANN401 - protobuf of a lazy import
-    """The metrics that the HParams table has as columns."""
-    api = require("tensorboard.plugins.hparams.api_pb2", "tensorboard")
-    summary = require("tensorboard.plugins.hparams.summary", "tensorboard")
-    infos = [api.MetricInfo(name=api.MetricName(tag=name)) for name in metrics]
-    return summary.experiment_pb(hparam_infos=[], metric_infos=infos)
