@@ -263,9 +263,12 @@ def test_text_has_contrast(browser: "Browser", report: Path, scheme: str) -> Non
 
 def test_prints_every_row_and_command(browser: "Browser", report: Path, screenshots: Path) -> None:
     visit = Visit(browser, report, viewport=DESKTOP, color_scheme="dark")
-    margins = dict.fromkeys(("top", "bottom", "left", "right"), "12mm")
     target = screenshots / "print.pdf"
-    visit.page.pdf(path=target, format="A4", margin=margins, print_background=True)
+    visit.page.pdf(
+        path=target,
+        format="A4",
+        margin={"top": "12mm", "bottom": "12mm", "left": "12mm", "right": "12mm"},
+    )
     assert target.read_bytes().startswith(b"%PDF")
     visit.page.emulate_media(media="print")
     assert luminance(visit.page, "body", "backgroundColor") > 0.95  # white paper, dark theme or not

@@ -13,6 +13,8 @@ from guidebench.reports.numbers import ABSENT
 from guidebench.reports.record import MetricResult, Record
 from guidebench.reports.store import StoredRecord
 
+SHOWN = 12  # digits of a digest or a commit
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +92,7 @@ def _source(stored: StoredRecord, out: Path) -> Source:
     record, environment = stored.record, stored.record.environment
     spec = stored.path.with_name("spec.json")
     software = (
-        f"{key} {environment[key]}"
+        f"{key} {str(environment[key])[:SHOWN]}"
         for key in ("guidebench", "commit", "torch", "python", "cuda", "driver")
         if environment.get(key)
     )
@@ -123,9 +125,11 @@ def _number(result: MetricResult) -> Number:
     low, high = result.interval_95
     against = []
     if result.reference is not None:
-        against.append(f"{result.reference.name} ({result.reference.sha256[:12]})")
+        against.append(f"{result.reference.name} ({result.reference.sha256[:SHOWN]})")
     if result.features is not None:
-        against.append(f"features {result.features.name} ({result.features.weights_sha256[:12]})")
+        against.append(
+            f"features {result.features.name} ({result.features.weights_sha256[:SHOWN]})"
+        )
     return Number(
         label=result.display.label,
         value=repr(result.value),

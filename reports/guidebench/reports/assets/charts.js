@@ -5,7 +5,7 @@
   const color = (index) => `var(--s${index % 6})`;
   const compact = (value) => (Math.abs(value) >= 1e4 ? d3.format("~s")(value) : d3.format("~g")(value)).replace("-", "\u2212");
   const style = { fontFamily: "inherit", fontSize: "12px", overflow: "visible" };
-  const tips = { fill: "var(--sheet-ink)", stroke: "var(--line)", fontSize: 12, lineWidth: 26 };
+  const tips = { fill: "var(--sheet-ink)", stroke: "var(--line)", fontSize: 12, lineHeight: 1.3, lineWidth: 30 };
 
   function openSource(anchor, row) {
     document.getElementById(`${anchor}-row-${row}`)?.showPopover();
