@@ -22,7 +22,7 @@ from guidebench.reports.page_speed import speed_table
 from guidebench.reports.page_table import page_lines
 from guidebench.reports.pareto import SAME_PRICE, Priced, cost_ratio, known_costs, pareto_front
 from guidebench.reports.plot_images import blocks, mosaic
-from guidebench.reports.record import Cost, Memory, Part
+from guidebench.reports.record import BiasCorrected, Cost, Memory, Part
 from guidebench.reports.store import StoredRecord
 from guidebench.reports.tables import build_table
 
@@ -70,9 +70,9 @@ def moved(stored: StoredRecord, gpu: str, path: str = "") -> StoredRecord:
 def test_rows_of_two_machines_share_a_table_and_say_so(fractal: list[StoredRecord]) -> None:
     rows = [moved(r, "H100") if r.record.row == "cfg" else r for r in fractal]
     (group,) = group_records(rows)
-    (note,) = [n for n in build_table(group).footnotes if "machines" in n]
-    assert note.startswith("Rows were sampled on 2 machines, so their speeds")
-    assert "H100: CFG, w = 4" in note
+    notes = build_table(group).footnotes
+    assert any(n.startswith("Rows were sampled on 2 machines: their speeds") for n in notes)
+    assert "Sampled on H100: CFG, w = 4." in notes
     assert known_costs(group) == ["operations", "calls"]
     speed = speed_table(group)
     assert speed.columns[-1] == "Machine"
@@ -226,3 +226,17 @@ def test_each_rank_shows_its_device(group: Group, tmp_path: Path) -> None:
     assert (second.rank, second.rate, second.energy) == (1, "—", "—")
     page = write_report([made], tmp_path, "x").read_text(encoding="utf-8")
     assert "NVIDIA H100 (cuda:1 of node-1)" in page
+
+
+def test_source_tells_the_value_without_bias(group: Group, tmp_path: Path) -> None:
+    plain = next(r for r in group.rows if r.record.row == "none")
+    corrected = BiasCorrected(value=0.1, standard_error=0.01, interval_95=(0.08, 0.12), blocks=20)
+    metrics = dict(plain.record.metrics)
+    update = {"corrected": corrected, "interval_covers": "the value at infinite N"}
+    metrics["outlier_rate"] = metrics["outlier_rate"].model_copy(update=update)
+    made = StoredRecord(
+        path=plain.path, record=plain.record.model_copy(update={"metrics": metrics})
+    )
+    page = write_report([made], tmp_path, "x").read_text(encoding="utf-8")
+    assert "without bias at finite N: 0.1, 95 %: 0.08 to 0.12" in page
+    assert "intervals cover the value at infinite N (Outlier rate)." in page

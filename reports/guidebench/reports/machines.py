@@ -30,11 +30,12 @@ def machines(records: Iterable[Record]) -> dict[str, list[str]]:
 
 
 def mixed_machines(records: Iterable[Record]) -> Iterable[str]:
-    """A sentence where rows of one table were sampled on several machines."""
+    """Sentences where rows of one table were sampled on several machines: one, and one each."""
     found = machines(records)
     if len(found) > 1:
-        parts = "; ".join(f"{name}: {', '.join(titles)}" for name, titles in found.items())
         yield (
-            f"Rows were sampled on {len(found)} machines, so their speeds and memory cannot be "
-            f"compared ({parts})."
+            f"Rows were sampled on {len(found)} machines: "
+            "their speeds and memory cannot be compared."
         )
+        for name, titles in found.items():
+            yield f"Sampled on {name}: {'; '.join(titles)}."

@@ -19,7 +19,10 @@ SHOWN = 12  # digits of a digest or a commit
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Number:
-    """One metric of a row, unrounded, and what it was measured against."""
+    """One metric of a row, unrounded, and what it was measured against.
+
+    `corrected` is the value without its bias at this number of images, empty where unknown.
+    """
 
     label: str
     value: str
@@ -27,6 +30,8 @@ class Number:
     interval: str
     floor: str
     against: str
+    covers: str
+    corrected: str
 
 
 @final
@@ -137,7 +142,17 @@ def _number(result: MetricResult) -> Number:
         interval=f"{low:.6g} to {high:.6g}",
         floor=ABSENT if result.noise_floor is None else f"{result.noise_floor:.6g}",
         against="; ".join(against) or ABSENT,
+        covers=result.interval_covers,
+        corrected=_corrected(result),
     )
+
+
+def _corrected(result: MetricResult) -> str:
+    found = result.corrected
+    if found is None:
+        return ""
+    low, high = found.interval_95
+    return f"{found.value:.6g}, 95 %: {low:.6g} to {high:.6g}"
 
 
 def _network(record: Record, role: str) -> str:
