@@ -18,6 +18,7 @@ from guidebench.reports.machines import machine, mixed_machines
 from guidebench.reports.page import write_report
 from guidebench.reports.page_charts import chart_data
 from guidebench.reports.page_frames import frames
+from guidebench.reports.page_rows import repeat_command
 from guidebench.reports.page_speed import speed_table
 from guidebench.reports.page_table import page_lines
 from guidebench.reports.pareto import SAME_PRICE, Priced, cost_ratio, known_costs, pareto_front
@@ -240,3 +241,26 @@ def test_source_tells_the_value_without_bias(group: Group, tmp_path: Path) -> No
     page = write_report([made], tmp_path, "x").read_text(encoding="utf-8")
     assert "without bias at finite N: 0.1, 95 %: 0.08 to 0.12" in page
     assert "intervals cover the value at infinite N (Outlier rate)." in page
+
+
+def test_given_images_have_a_page_without_prices(tmp_path: Path) -> None:
+    """As `guidebench measure` stores them: no scheme, no cost, and a name of any kind."""
+    described = Row(row="my <images>", title="my <images>", order=0, calls={"main": 1})
+    made = write_simple(tmp_path, described, np.arange(20.0))
+    cost = made.record.cost.model_copy(
+        update={
+            "images_per_second": None, "images_per_second_per_device": None, "engine": "none",
+            "flops_per_image": None, "first_call_seconds": None, "batch_seconds": (),
+            "network_calls_per_image": {},
+            "peak_memory_bytes": Memory(allocated=None, reserved=None, device=None, host=None),
+        }
+    )  # fmt: skip
+    update = {"cost": cost, "scheme": {"name": "given images"}}
+    given = StoredRecord(path=made.path, record=made.record.model_copy(update=update))
+    page = write_report([given], tmp_path, "x").read_text(encoding="utf-8")
+    assert 'id="simple-row-my-images-"' in page
+    assert "Speed and memory" not in page
+    assert "Quality against cost" not in page
+    assert repeat_command(given.record) == (
+        "guidebench measure 'my <images>' --reference reference"
+    )

@@ -4,6 +4,7 @@ from itertools import product
 
 from guidebench.reports.groups import Group
 from guidebench.reports.numbers import decimals, fixed, measured, prefixed, significant
+from guidebench.reports.page_rows import row_id
 from guidebench.reports.pareto import (
     COST_LABELS,
     CostName,
@@ -51,7 +52,7 @@ def _curve(
                 "points": [
                     {
                         "x": point.at,
-                        "row": point.record.row,
+                        "row": row_id(point.record.row),
                         "ring": point.in_table,
                         "words": f"{point.record.title}\n{AXES[axis]}: {point.at:g}",
                         **_value(point.result),
@@ -88,7 +89,7 @@ def _priced(
     record = stored.record
     prices = {name: cost_of(record, name) for name in costs}
     return {
-        "row": record.row,
+        "row": row_id(record.row),
         "title": record.title,
         "number": number,
         "metrics": {m: _value(record.metrics[m]) for m in metrics if m in record.metrics},
@@ -119,7 +120,7 @@ def _front(group: Group, metric: str, cost: CostName) -> list[str]:
     sign = -1.0 if group.displays[metric].better == "higher" else 1.0
     return pareto_front(
         [
-            Priced(row.record.row, price, sign * row.record.metrics[metric].value)
+            Priced(row_id(row.record.row), price, sign * row.record.metrics[metric].value)
             for row in group.schemes
             if metric in row.record.metrics and (price := cost_of(row.record, cost)) is not None
         ]

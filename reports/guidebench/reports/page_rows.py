@@ -1,6 +1,7 @@
 """Where each number of a page comes from: its record, its spec and the command that repeats it."""
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,15 @@ class Source:
     numbers: tuple[Number, ...]
 
 
+def row_id(row: str) -> str:
+    """A row's name as a part of an element's id: a folder of images may have any name.
+
+    >>> row_id("my images")
+    'my-images'
+    """
+    return re.sub(r"[^\w.-]+", "-", row)
+
+
 def sources(group: Group, out: Path) -> tuple[Source, ...]:
     """A source for each row of a group, curve rows too; `out` is the page's folder."""
     return tuple(_source(row, out) for row in group.rows)
@@ -62,8 +72,12 @@ def repeat_command(record: Record) -> str:
     """The command that makes this record again.
 
     Engine and precision are named, since the numbers depend on them; the device is not, since
-    its name is not what a command takes.
+    its name is not what a command takes. Of given images a record knows the name alone, and of
+    their reference: the command wants both in reach.
     """
+    if record.scheme.get("name") == "given images":
+        names = [m.reference.name for m in record.metrics.values() if m.reference] or ["REFERENCE"]
+        return shlex.join(["guidebench", "measure", record.row, "--reference", names[0]])
     seeds = record.seeds
     words = ["guidebench", "run", f"{record.suite}::{record.row}"]
     words += ["--num", str(seeds.num_per_repeat), "--seeds", str(seeds.first)]
@@ -102,7 +116,7 @@ def _source(stored: StoredRecord, out: Path) -> Source:
         if environment.get(key)
     )
     return Source(
-        row=record.row,
+        row=row_id(record.row),
         title=record.title,
         role=record.role,
         command=repeat_command(record),

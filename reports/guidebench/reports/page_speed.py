@@ -8,6 +8,7 @@ from typing import final
 from guidebench.reports.groups import Group
 from guidebench.reports.machines import machine
 from guidebench.reports.numbers import ABSENT, binary_size, prefixed, significant
+from guidebench.reports.page_rows import row_id
 from guidebench.reports.pareto import cost_of
 from guidebench.reports.record import Record
 from guidebench.reports.tables import calls_per_sample
@@ -70,7 +71,7 @@ def speed_table(group: Group) -> SpeedTable:
         setting=f"Every row: {where.pop()}." if len(where) == 1 else "",
         columns=tuple(kept),
         lines=tuple(
-            (record.row, record.title, tuple(cells[name] for name in kept))
+            (row_id(record.row), record.title, tuple(cells[name] for name in kept))
             for record, cells in made
         ),
         notes=tuple(_notes(kept, base)),

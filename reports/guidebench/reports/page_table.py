@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+from guidebench.reports.page_rows import row_id
 from guidebench.reports.pareto import cost_of
 from guidebench.reports.record import Record
 from guidebench.reports.tables import Cell, Column, Line, Table
@@ -30,7 +31,7 @@ def _line(table: Table, line: Line) -> PageLine:
     keys = [_sort_key(column, record) for column in table.columns]
     return PageLine(
         title=line.title,
-        row=record.row,
+        row=row_id(record.row),
         truth=record.role == "truth",
         cells=tuple(zip(line.cells, keys, strict=True)),
     )
