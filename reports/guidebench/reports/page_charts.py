@@ -23,9 +23,12 @@ Json = dict[str, object]
 
 def chart_data(group: Group) -> Json:
     """`curves`, one for each metric and axis, and `cost`, None where prices do not differ."""
-    pairs = product(group.displays, AXES)
-    found = ((name, axis, curve_points(group, name, axis)) for name, axis in pairs)
-    drawn = [entry for entry in found if entry[2]]
+    drawn = [
+        (name, axis, series_of)
+        for name in group.displays
+        for axis in AXES
+        if (series_of := curve_points(group, name, axis))
+    ]
     names = sorted({series for *_, series_of in drawn for series in series_of})
     return {
         "series": names,
@@ -87,7 +90,7 @@ def _priced(
     stored: StoredRecord, metrics: list[str], costs: list[CostName], number: int | None
 ) -> Json:
     record = stored.record
-    prices = {name: cost_of(record, name) for name in costs}
+    prices: dict[CostName, float | None] = {name: cost_of(record, name) for name in costs}
     return {
         "row": row_id(record.row),
         "title": record.title,
