@@ -23,7 +23,7 @@ Json = dict[str, object]
 
 def chart_data(group: Group) -> Json:
     """`curves`, one for each metric and axis, and `cost`, None where prices do not differ."""
-    drawn = [
+    drawn: list[tuple[str, CurveAxis, dict[str, list[Point]]]] = [
         (name, axis, series_of)
         for name in group.displays
         for axis in AXES

@@ -8,7 +8,9 @@
   const tips = { fill: "var(--sheet-ink)", stroke: "var(--line)", fontSize: 12, lineHeight: 1.3, lineWidth: 30 };
 
   function openSource(anchor, row) {
-    document.getElementById(`${anchor}-row-${row}`)?.showPopover();
+    const source = document.getElementById(`${anchor}-row-${row}`);
+    source.showPopover();
+    source.querySelector("h4").focus(); // at once: the next key may be Escape
   }
 
   // One chart: drawn again when its width or its choices change; read by pointer, tap and keys.
@@ -52,8 +54,10 @@
     figure.addEventListener("keydown", (event) => {
       if (event.target !== figure) return;
       if (event.key === "Enter" && focused !== null) openSource(anchor, focused.row);
-      else if (event.key === "Escape") read(null);
-      else if (moves[event.key] && points.length) {
+      else if (event.key === "Escape") {
+        read(null);
+        return; // not ours alone: the browser closes a source by it
+      } else if (moves[event.key] && points.length) {
         read(points[moves[event.key](focused === null ? -1 : points.indexOf(focused))]);
       } else return;
       event.preventDefault();
