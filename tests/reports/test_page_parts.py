@@ -23,7 +23,7 @@ from guidebench.reports.page_speed import speed_table
 from guidebench.reports.page_table import page_lines
 from guidebench.reports.pareto import SAME_PRICE, Priced, cost_ratio, known_costs, pareto_front
 from guidebench.reports.plot_images import blocks, mosaic
-from guidebench.reports.record import BiasCorrected, Cost, Memory, Part
+from guidebench.reports.record import BiasCorrected, Memory, RankCost
 from guidebench.reports.store import StoredRecord
 from guidebench.reports.tables import build_table
 
@@ -199,27 +199,15 @@ def test_speed_leaves_out_what_nobody_measured(group: Group) -> None:
     assert replace(table, lines=()).notes
 
 
-class RankCost(Part):
-    """A rank of a record that keeps its ranks apart, as newer records do."""
-
-    host: str = "node-1"
-    device: str = "cuda:0"
-    device_name: str = "NVIDIA H100"
-    images: int = 2048
-    images_per_second: float | None = 12.5
-    peak_memory_bytes: Memory = Memory(
-        allocated=3 * 2**30, reserved=None, device=5 * 2**30, host=None
-    )
-    energy_joules: float | None = None
-
-
-class CostOfRanks(Cost):
-    per_rank: tuple[RankCost, ...] = (RankCost(), RankCost(device="cuda:1", images_per_second=None))
-
-
 def test_each_rank_shows_its_device(group: Group, tmp_path: Path) -> None:
     plain = next(r for r in group.rows if r.record.row == "none")
-    cost = CostOfRanks(**plain.record.cost.model_dump(exclude={"per_rank"}))
+    peaks = Memory(allocated=3 * 2**30, reserved=None, device=5 * 2**30, host=None)
+    ranks = [
+        RankCost(host="node-1", device=f"cuda:{i}", device_name="NVIDIA H100", images=2048,
+                 images_per_second=rate, peak_memory_bytes=peaks)
+        for i, rate in enumerate((12.5, None))
+    ]  # fmt: skip
+    cost = plain.record.cost.model_copy(update={"per_rank": tuple(ranks)})
     made = StoredRecord(path=plain.path, record=plain.record.model_copy(update={"cost": cost}))
     first, second = speed_table(group_records([made])[0]).ranks
     assert (first.rank, first.device) == (0, "NVIDIA H100 (cuda:0 of node-1)")

@@ -1,9 +1,9 @@
 """What the samples of each row cost, device by device, as a table of text and sort keys."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 from guidebench.reports.groups import Group
 from guidebench.reports.machines import machine
@@ -81,8 +81,7 @@ def speed_table(group: Group) -> SpeedTable:
 
 def _ranks(record: Record) -> Iterable[RankLine]:
     """A line for each rank; empty for a record that keeps none apart."""
-    ranks: Sequence[Any] = getattr(record.cost, "per_rank", ())  # newer records have them
-    for rank, found in enumerate(ranks):
+    for rank, found in enumerate(record.cost.per_rank):
         rate, energy, peaks = found.images_per_second, found.energy_joules, found.peak_memory_bytes
         memory = (f"{k} {binary_size(v)}" for k, v in peaks.model_dump().items() if v is not None)
         yield RankLine(
