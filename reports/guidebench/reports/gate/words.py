@@ -184,6 +184,10 @@ def _moved(moved: Moved, display: Display) -> str:
     return interval(moved.change, low, high, moved.error, display)
 
 
+def _p(value: float) -> str:
+    return f"p = {value:.2g}" if value else "p below 1e-300"
+
+
 def _verdict_words(finding: Finding) -> str:
     change = finding.change
     margin = f"the margin of {amount(change.margin, change)}"
@@ -192,8 +196,8 @@ def _verdict_words(finding: Finding) -> str:
     return {
         "identical": "the same samples as before",
         "remeasured": "the samples are the same, so the measurement itself changed",
-        "worse": f"worse beyond the noise, {moved}, p = {finding.p_worse:.2g}",
-        "better": f"better beyond the noise, {moved}, p = {finding.p_better:.2g}",
+        "worse": f"worse beyond the noise, {moved}, {_p(finding.p_worse)}",
+        "better": f"better beyond the noise, {moved}, {_p(finding.p_better)}",
         "no worse": f"{'worse, but by' if surely else 'no worse than'} less than {margin}, {moved}",
         "inconclusive": f"neither surely worse nor surely within {margin}, {moved}",
     }[finding.verdict]
