@@ -6,18 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from guidebench.base import UserError
+from guidebench.metrics import GaussianReference, frechet, frechet_distance, moments_of
 from guidebench.reports import RecordError
 from guidebench.reports.gate.baseline import read_baseline, write_baseline
 from guidebench.reports.gate.judge import Finding, Rule, judge
 from guidebench.reports.gate.memory import MemoryFinding, judge_memory
 from guidebench.reports.gate.outputs import annotations, junit
 from guidebench.reports.gate.speed import SpeedFinding, judge_speed, turns
-from guidebench.reports.gate.words import HEADINGS, last_line, markdown
-from guidebench.reports.record import Memory
-from guidebench.reports.store import StoredRecord
+from guidebench.reports.gate.words import HEADINGS, last_line, markdown, sentence
+from guidebench.reports.record import Memory, Record
+from guidebench.reports.store import StoredRecord, load_record
 
+from .synthetic import SIMPLE, Row, attachment, metric, write_run
 from .test_gate import draws, now, other, remade, run
 
 
@@ -218,3 +221,42 @@ def test_a_surely_small_slowdown_passes() -> None:
     ratios = tuple(0.01 + 0.0001 * np.arange(12))
     assert SpeedFinding(log_ratios=ratios).verdict == "no slower"
     assert SpeedFinding(log_ratios=ratios, margin=0.005).verdict == "slower"
+
+
+def with_features(out: Path, features_ND: np.ndarray, reference_ND: np.ndarray) -> StoredRecord:
+    """A run whose metric is a Fréchet distance, with the influences of its spread and moments."""
+    reference = GaussianReference.from_features(reference_ND, name="real")
+    estimate = frechet(features_ND, reference)
+    result = metric(estimate.influence_N, estimate.value, SIMPLE)
+    result = result.model_copy(update={"terms": dict(estimate.terms)})
+    influences = {"score": estimate.influence_N, "score/trace": estimate.term_influences["trace"]}
+    row = Row(row="a", title="a", order=0, calls={"main": 1})
+    path = write_run(out, ("simple", "Simple"), row, {"score": result}, influences, None)
+    found = moments_of(features_ND)
+    arrays = {"score/mean": found.mean_D, "score/covariance": found.cov_DD}
+    save_file(arrays, path.parent / "moments.safetensors")
+    kept = attachment(path.parent / "moments.safetensors")
+    record = Record.load(path).model_copy(update={"moments": kept})
+    record.save(path)
+    return other(StoredRecord(path=path, record=record)) if out.name == "new" else load_record(path)
+
+
+def test_diversity_and_distance_between_the_samples_stand_beside(tmp_path: Path) -> None:
+    """Samples pulled 5 % towards their mean: narrower, told so, and as far apart as computed."""
+    rng = np.random.default_rng(4)
+    real, old = rng.standard_normal((2, 600, 6))
+    old += 0.5
+    new = old.mean(0) + 0.95 * (old - old.mean(0))
+    baseline = write_baseline(
+        [with_features(tmp_path / "old", old, real)], tmp_path / "baseline.json", "x"
+    )
+    (found,) = judge([with_features(tmp_path / "new", new, real)], baseline, Rule())
+    spread = found.change.spread
+    assert spread is not None
+    unit = np.trace(np.cov(real.T))
+    assert spread.before == pytest.approx(np.trace(np.cov(old.T)) / unit)
+    assert spread.after == pytest.approx(0.95**2 * spread.before)
+    assert found.spread_moved
+    assert "The samples are narrower" in sentence(found)
+    apart = frechet_distance(moments_of(old), moments_of(new))
+    assert found.change.apart == pytest.approx(apart, rel=1e-3)  # float32 in the baseline
