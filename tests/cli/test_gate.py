@@ -134,6 +134,7 @@ def test_a_race_of_unlike_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_race_against_itself_is_no_slower(inline: Command, tmp_path: Path) -> None:
     """Fresh processes of this very source on both sides; a wide margin, since CI is noisy."""
     words = ("--speed", f"{SUITE}::unguided", "--baseline", ROOT, "--pairs", 6, "--margin", 0.9)

@@ -18,11 +18,13 @@ SHARE: Final = 0.01
 BYTES: Final = 16 * 2**20
 _SETTING: Final[dict[str, Callable[[Record], object]]] = {
     "environment.gpu": lambda r: r.environment.get("gpu"),
+    "environment.cpu": lambda r: r.environment.get("cpu"),
     "environment.torch": lambda r: r.environment.get("torch"),
     "environment.python": lambda r: r.environment.get("python"),
     "cost.engine": lambda r: r.cost.engine,
     "cost.precision": lambda r: r.cost.precision,
     "cost.batch_size": lambda r: r.cost.batch_size,
+    "cost.ranks": lambda r: r.cost.ranks,
 }
 
 
