@@ -55,7 +55,8 @@ class SpeedFinding:
     @property
     def p_wilcoxon(self) -> float:
         """Of Wilcoxon's signed-rank test against "no slower": needs no normal ratios."""
-        return float(stats.wilcoxon(self.log_ratios, alternative="greater").pvalue)
+        _, p = stats.wilcoxon(self.log_ratios, alternative="greater")
+        return float(p)
 
     @property
     def interval_95(self) -> tuple[float, float]:
