@@ -55,7 +55,7 @@ class SpeedFinding:
     @property
     def p_wilcoxon(self) -> float:
         """Of Wilcoxon's signed-rank test against "no slower": needs no normal ratios."""
-        _, p = stats.wilcoxon(self.log_ratios, alternative="greater")
+        p: float = np.asarray(stats.wilcoxon(self.log_ratios, alternative="greater"))[1]
         return float(p)
 
     @property
