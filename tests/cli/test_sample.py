@@ -96,7 +96,7 @@ def digits_png(folder: Path) -> None:
     ("words", "sentence"),
     [
         ((ROW, "--out", "OUT/x.tar"), "ends in .tar; name a folder (no suffix), a .zip or an .npz"),
-        (("digits", "--out", "OUT/x"), "digits names 11 rows; name one, as in digits::real"),
+        (("digits", "--out", "OUT/x"), "rows; name one, as in digits::real"),
         (("fractal::none", "--num", "8", "--out", "OUT/x"), "no pictures; name an .npz"),
         ((ROW, "--num", "1", "--out", "OUT/x"), "--num must be at least 2, got 1"),
         ((ROW, "--num", "8", "--out", "OUT"), "holds something else than digits::none"),
