@@ -215,6 +215,7 @@ def test_each_rank_shows_its_device(group: Group, tmp_path: Path) -> None:
     assert (second.rank, second.rate, second.energy) == (1, "—", "—")
     page = write_report([made], tmp_path, "x").read_text(encoding="utf-8")
     assert "NVIDIA H100 (cuda:1 of node-1)" in page
+    assert 'data-sort="2048">2,048<' in page  # sorts as a number, not as text
 
 
 def test_source_tells_the_value_without_bias(group: Group, tmp_path: Path) -> None:
