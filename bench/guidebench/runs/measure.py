@@ -142,8 +142,14 @@ def _cost(
     doubts = speed.doubts if batches else ()
     if spec.device == "cpu" and ranks > 1 and batches:
         doubts += (f"{ranks} ranks shared one CPU: images/s is {ranks} times that of one rank",)
+    reduced = [s.reduced_batch_size for s in shards if s.reduced_batch_size is not None]
+    if reduced:
+        few = f"as few as {min(reduced)} instead of {spec.batch_size}"
+        doubts += (f"out of memory: {len(reduced)} of {len(shards)} shards in batches of {few}",)
     memory = {key: _largest(shards, key) for key in ("allocated", "reserved", "device", "host")}
     reasons = dict(_REASONS)
+    if spec.engine_reason is not None:
+        reasons["cost.engine"] = spec.engine_reason
     if not batches:
         reasons["cost.images_per_second"] = "real data is not sampled"
     elif each is None:
@@ -157,6 +163,7 @@ def _cost(
         engine=spec.engine,
         precision=spec.precision,
         batch_size=spec.batch_size,
+        reduced_batch_size=min(reduced, default=None),
         ranks=ranks,
         threads_per_rank=threads,
         images_per_second=each * ranks if each else None,

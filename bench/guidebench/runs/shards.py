@@ -40,6 +40,7 @@ class Shard:
     batches: tuple[Batch, ...]
     network_calls: dict[str, int]
     memory: dict[str, int | None]
+    reduced_batch_size: int | None = None
 
 
 def digest(arrays: Arrays) -> str:
@@ -66,6 +67,7 @@ def write_shard(
     batches: Sequence[Batch],
     network_calls: Mapping[str, int],
     memory: Mapping[str, int | None],
+    reduced_batch_size: int | None = None,
 ) -> None:
     """Write one finished shard, whole or not at all."""
     facts = {
@@ -75,6 +77,7 @@ def write_shard(
         "batches": [asdict(b) for b in batches],
         "network_calls": dict(network_calls),
         "memory": dict(memory),
+        "reduced_batch_size": reduced_batch_size,
     }
     contiguous = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
     data = save(contiguous, {"shard": json.dumps(facts, allow_nan=False)})
@@ -102,4 +105,5 @@ def read_shard(path: Path, *, spec_sha256: str, seeds: range) -> Shard | None:
         batches=tuple(Batch(**b) for b in facts["batches"]),
         network_calls=facts["network_calls"],
         memory=facts["memory"],
+        reduced_batch_size=facts.get("reduced_batch_size"),
     )

@@ -58,6 +58,7 @@ def sample_shard(job: Job, index: int) -> None:
         batches=sampled.batches,
         network_calls=sampled.network_calls,
         memory=peak_memory(device),
+        reduced_batch_size=sampled.reduced_batch_size,
     )
 
 

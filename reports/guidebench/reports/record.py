@@ -107,12 +107,17 @@ class Memory(Part):
 
 
 class Cost(Part):
-    """What the samples cost. Raw repeats are kept in `batch_seconds`."""
+    """What the samples cost. Raw repeats are kept in `batch_seconds`.
+
+    `reduced_batch_size` is the smallest size that was used after memory ran out; None where
+    every batch had `batch_size`, and only then are the bits those of the spec.
+    """
 
     device: str
     engine: str
     precision: str
     batch_size: int
+    reduced_batch_size: int | None = None
     ranks: int
     threads_per_rank: int
     images_per_second: float | None
