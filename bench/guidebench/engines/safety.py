@@ -72,6 +72,8 @@ def decomposed(
     In inference mode torch hands composite operators over whole, `bool()` of a tensor included.
     NotImplemented for operations that are whole.
     """
+    if func.namespace != "aten":  # a question about a tensor, no operation
+        return NotImplemented
     with mode:
         return func.decompose(*args, **kwargs)
 

@@ -82,10 +82,10 @@ class RecordedSteps:
         batch.load(x_start, labels_BL)
         state, calls = batch.x, Counter[str]()
         for kind in self.kinds:
-            calls += batch.calls[kind]
             if kind.raises_noise:
                 batch.load_noise(draw())
             state = batch.replay(kind)
+            calls += batch.calls[kind]
         return state.clone(), calls
 
 
@@ -110,7 +110,6 @@ class _Batch:
         self.evaluate = self._guided if steps.compiled is None else steps.compiled(self._guided)
         self._replays: dict[StepKind, Replay] = {}
         self.calls: dict[StepKind, Counter[str]] = {}
-        self._made = Counter[str]()
         for kind in dict.fromkeys(steps.kinds):
             self.x.zero_()
             self.index_1.zero_()
@@ -138,9 +137,16 @@ class _Batch:
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     def _region(self, kind: StepKind) -> Tensor:
-        self._made = self.calls[kind] = Counter()
+        made = self.calls[kind] = Counter[str]()
+
+        def evaluate(x: Tensor, sigma: Tensor, gains: Sequence[Tensor], active: Active) -> Tensor:
+            for prediction in self.steps.scheme.needed(active):
+                if not isinstance(prediction, InputPrediction):
+                    made[prediction.network] += 1
+            return self.evaluate(x, sigma, gains, active)
+
         row_K = self.table_NK.index_select(0, self.index_1)[0]
-        self.x.copy_(guided_step(self.evaluate, kind, self.x, row_K, self.noise))
+        self.x.copy_(guided_step(evaluate, kind, self.x, row_K, self.noise))
         self.index_1.add_(1).remainder_(len(self.table_NK))
         return self.x
 
@@ -151,7 +157,6 @@ class _Batch:
             if isinstance(prediction, InputPrediction):
                 return x
             labels = self.labels_BL if prediction.labels == "asked" else None
-            self._made[prediction.network] += 1
             return steps.networks[prediction.network](x, sigma, labels)
 
         needed = steps.scheme.needed(active)
