@@ -110,7 +110,7 @@ def test_a_shorter_region_is_found() -> None:
 
     replay = graphs.record(region, graphs.new_pool())
     long[0] = False
-    with pytest.raises(ReplayError, match="ends before aten.mul_"):
+    with pytest.raises(ReplayError, match=r"ends before aten\.mul_"):
         replay()
 
 
@@ -141,7 +141,7 @@ def test_regions_of_one_pool_share_memory_and_of_two_pools_do_not() -> None:
     first, second = regions(shared, shared)
     lent = first()
     second()
-    with pytest.raises(ReplayError, match="stale|next replay"):
+    with pytest.raises(ReplayError, match="used after the next replay"):
         lent.clone()
     first, second = regions(graphs.new_pool(), graphs.new_pool())
     lent = first()
@@ -169,7 +169,7 @@ UNSAFE: dict[str, Callable[[Tensor], Tensor]] = {
     "item": lambda x: x * x.sum().item(),
     "bool": lambda x: x if x.sum() > 0 else -x,
     "nonzero": lambda x: x[x.nonzero()[:, 0]],
-    "mask": lambda x: x[x == x],
+    "mask": lambda x: x[x > 0],
     "from Python": lambda x: x + torch.tensor([1.0, 2.0, 3.0]),
     "random": lambda x: x + torch.randn(3),
     "dropout": lambda x: torch.dropout(x, 0.5, train=True),

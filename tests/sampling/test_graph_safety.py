@@ -6,15 +6,16 @@ argument on the host pass.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from typing_extensions import override
 
-from guidebench.engines.direct import DirectGraphs
+from guidebench.engines.graphs import AbstractGraphs
 from guidebench.engines.safety import UnsafeRegionError, checked
 from guidebench.guidance import SCHEMES, Scheme
 from guidebench.networks import Denoiser, build_denoiser
@@ -46,9 +47,9 @@ def on_fake_cuda(network: Denoiser, mode: FakeTensorMode) -> Denoiser:
 
 def networks(kind: str, dtype: torch.dtype) -> Denoiser:
     if kind == "fractal":
-        state = {
-            f"layers.{2 * i}.weight": torch.randn(8, 4 if i == 0 else 8) for i in range(5)
-        } | {"gain": torch.ones([])}
+        state = {f"layers.{2 * i}.weight": torch.randn(8, 4 if i == 0 else 8) for i in range(5)} | {
+            "gain": torch.ones([])
+        }
         return build_denoiser("fractal", {"hidden": 8}, state)
     config, weights, _ = golden(kind)
     return build_denoiser("edm2", config, weights, dtype=dtype)
@@ -60,10 +61,19 @@ def regions(
     """The region of each kind of step, as a device would record it."""
     found: dict[str, Callable[[], Tensor]] = {}
 
-    class Collect(DirectGraphs):  # type: ignore[misc]
+    class Collect(AbstractGraphs[None]):
+        @override
+        def new_pool(self) -> None:
+            return None
+
+        @override
         def record(self, region: Callable[[], Tensor], pool: None) -> Callable[[], Tensor]:
             found[str(len(found))] = region
             return region
+
+        @override
+        def together(self, calls: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
+            return [call() for call in calls]
 
     roles = dict.fromkeys(scheme.roles(), network)
     steps = RecordedSteps(make_plan(SPEC, scheme), scheme, roles, Collect())
@@ -113,6 +123,7 @@ def test_all_schemes_of_the_catalog_are_here() -> None:
     assert set(NAMES) == set(SCHEMES)
 
 
+HOST = torch.tensor(2.0)
 UNSAFE: dict[str, tuple[Network, str]] = {
     "item": (lambda x, sigma, _: x / sigma.item(), "a value of the device is read by Python"),
     "branch": (lambda x, sigma, _: x if sigma > 1 else -x, "a value of the device is read"),
@@ -122,7 +133,6 @@ UNSAFE: dict[str, tuple[Network, str]] = {
     "random": (lambda x, _, __: x + torch.randn_like(x), "random numbers are drawn"),
     "mask": (lambda x, _, __: x.masked_fill(x > 0, 0) + x[x > 0].sum(), "depends on values"),
 }
-HOST = torch.tensor(2.0)
 
 
 @pytest.mark.parametrize("name", UNSAFE)
@@ -134,8 +144,6 @@ def test_an_unsafe_scheme_is_caught(name: str) -> None:
     found: dict[str, Callable[[], Tensor]] = {}
     with mode, torch.inference_mode():
         x = torch.empty(2, 3, 4, 4, device="cuda")
-        switch = [lambda x, *_: x / 2, unsafe]
-        found = regions(scheme, lambda *args: switch[0](*args), x, None)
-        switch.pop(0)
+        found = regions(scheme, unsafe, x, None)
         with pytest.raises(UnsafeRegionError, match=words):
             checked(next(iter(found.values())), "cuda")

@@ -55,9 +55,7 @@ def plain(scheme: Scheme, spec: HeunSpec, seeds: range, *, labels: bool = True) 
     x, labels_BL, noise = batch(seeds, labels=labels)
     plan = make_plan(spec, scheme)
     denoiser = GuidedDenoiser(plan, scheme, NETWORKS, labels_BL)
-    return heun(
-        denoiser, x, plan.steps, s_noise=spec.s_noise, draw=lambda: noise.normal(SHAPE)
-    )
+    return heun(denoiser, x, plan.steps, s_noise=spec.s_noise, draw=lambda: noise.normal(SHAPE))
 
 
 def replayed(steps: RecordedSteps, seeds: range, *, labels: bool = True) -> Tensor:

@@ -15,6 +15,7 @@ from guidebench.engines.cuda import CudaGraphs
 from guidebench.engines.direct import DirectGraphs
 from guidebench.engines.static import Static
 from guidebench.networks import Denoiser
+from guidebench.networks.program import build_program
 from guidebench.runs.domains import Start
 from guidebench.runs.spec import CheckpointRef, RunSpec
 from guidebench.sampling import Plan
@@ -88,8 +89,6 @@ def _call_engine(spec: RunSpec, plan: Plan) -> AbstractEngine | None:
     if spec.engine == "eager":
         return Eager()
     if spec.engine == "static":
-        from guidebench.networks.program import build_program  # noqa: PLC0415
-
         sigmas = [evaluation.sigma for evaluation in plan.evaluations]
         return Static(lambda network, size: build_program(network, batch_size=size), sigmas)
     if spec.engine == "compiled" and spec.device == "cpu":
