@@ -17,6 +17,7 @@ from guidebench.base import (
     UserError,
     atomic_write,
     canonical_json,
+    host_id,
     sha256_bytes,
     sha256_file,
     sweep_partial,
@@ -112,13 +113,20 @@ def test_a_killed_writer_never_leaves_half_a_file(tmp_path: Path) -> None:
 def test_sweep_spares_whole_files_and_living_writers(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    mine = tmp_path / f".a.json.{os.getpid()}.0011aabb.partial"
-    dead = tmp_path / f".a.json.{ended.pid}.0011aabb.partial"
-    alive = tmp_path / f".a.json.{os.getppid()}.0011aabb.partial"
-    for path in (mine, dead, alive, tmp_path / "a.json", tmp_path / ".hidden"):
+    here = host_id()
+    mine = tmp_path / f".a.json.{here}.{os.getpid()}.0011aabb.partial"
+    dead = tmp_path / f".a.json.{here}.{ended.pid}.0011aabb.partial"
+    alive = tmp_path / f".a.json.{here}.{os.getppid()}.0011aabb.partial"
+    elsewhere = tmp_path / f".a.json.0123456789ab.{ended.pid}.0011aabb.partial"
+    abandoned = tmp_path / f".b.json.0123456789ab.{ended.pid}.0011aabb.partial"
+    unnamed = tmp_path / ".c.partial"
+    whole = tmp_path / "a.json", tmp_path / ".hidden"
+    for path in (mine, dead, alive, elsewhere, abandoned, unnamed, *whole):
         path.write_bytes(b"")
-    assert sweep_partial(tmp_path) == 2
-    assert names(tmp_path) == sorted([".hidden", "a.json", alive.name])
+    for path in (abandoned, unnamed):
+        os.utime(path, (0, time.time() - 90_000))
+    assert sweep_partial(tmp_path) == 4
+    assert names(tmp_path) == sorted([".hidden", "a.json", alive.name, elsewhere.name])
     assert sweep_partial(tmp_path) == 0
 
 

@@ -1,11 +1,14 @@
 """The installed command, in processes of its own."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,15 @@ def inline(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         return Ran([str(word) for word in words], code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def warm() -> ForkServerContext:
+    """Worker processes of `inline` runs are forks of one that has done their slow beginning."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.cli.warm"])
+    forkserver.ensure_running()
+    return context
 
 
 @pytest.fixture(scope="session")

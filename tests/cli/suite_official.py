@@ -19,9 +19,9 @@ def _small(name: str) -> RunSpec:
     paper = _PAPER[name]
     return paper.with_options(
         sampler=deterministic_heun(4, sigma_max=80.0),
-        num_images=24,
-        shard_size=16,
-        batch_size=8,
+        num_images=12,
+        shard_size=8,
+        batch_size=4,
         metrics=(_METRIC,),
         published={_METRIC: paper.published["fid"]},
         reference=str(Path(__file__).with_name("img64.safetensors")),

@@ -32,7 +32,7 @@ def check_refused(ran: Ran, *words: str) -> None:
         (["run", "fractal", "--num", "1"], ["--num must be at least 2, got 1"]),
         (["run", "fractal", "--num", "many"], ["invalid int value: 'many'"]),
         (["run", "fractal", "--repeats", "0"], ["--repeats must be at least 1, got 0"]),
-        (["run", "fractal", "--ranks", "0"], ["--ranks must be at least 1, got 0"]),
+        (["run", "fractal", "--ranks", "0"], ["--processes must be at least 1, got 0"]),
         (["run", "fractal", "--seeds", "-1"], ["first_seed", "greater than or equal to 0"]),
         (["run"], ["required: SUITE[::ROW ...]", "--help"]),
         (["train", "letters"], ["invalid choice: 'letters'"]),
@@ -103,7 +103,7 @@ def test_altered_weights(command: Command, tmp_path: Path, damage: str) -> None:
 
 
 def test_what_was_cut_in_half_is_made_again(
-    results: Path, finished: tuple[Path, Ran], command: Command
+    results: Path, finished: tuple[Path, Ran], inline: Command, warm: object
 ) -> None:
     """Records and arrays of all three rows, and nothing else."""
     names = {
@@ -114,14 +114,15 @@ def test_what_was_cut_in_half_is_made_again(
     for row, name in names.items():
         (path,) = results.glob(f"suite_tiny/{row}/*/{name}")
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    ran = command("run", SUITE, "--out", results, "--ranks", 1)
+    assert warm
+    ran = inline("run", SUITE, "--out", results, "--ranks", 1)
     assert ran.returncode == 0, ran.stderr
     assert "run 3/3" in ran.stderr
     assert numbers(results) == numbers(finished[0])
 
 
 def test_spoilt_shards_alone_are_redone(
-    results: Path, finished: tuple[Path, Ran], command: Command
+    results: Path, finished: tuple[Path, Ran], inline: Command, warm: object
 ) -> None:
     """Cut, altered, another run's, and missing: four shards, and the record."""
     (record,) = results.glob("suite_tiny/unguided/*/record.json")
@@ -136,13 +137,16 @@ def test_spoilt_shards_alone_are_redone(
     (other,) = results.glob("suite_tiny/autoguidance-w3/*/shards/000005.safetensors")
     shutil.copy(other, foreign)
     missing.unlink()
-    ran = command("run", SUITE, "--out", results, "--ranks", 1)
+    assert warm
+    ran = inline("run", SUITE, "--out", results, "--ranks", 1)
     assert ran.returncode == 0, ran.stderr
     assert "run 5/5" in ran.stderr
     assert numbers(results) == numbers(finished[0])
 
 
-def test_samples_that_are_not_finite_name_their_seeds(command: Command, tmp_path: Path) -> None:
+def test_samples_that_are_not_finite_name_their_seeds(
+    inline: Command, warm: object, tmp_path: Path
+) -> None:
     suite = tmp_path / "wild.py"
     suite.write_text(
         "from guidebench.guidance.catalog import naive_truncation\n"
@@ -150,8 +154,8 @@ def test_samples_that_are_not_finite_name_their_seeds(command: Command, tmp_path
         "def wild():\n"
         "    return unguided().with_options(scheme=naive_truncation(1e30), curves=())\n"
     )
-    root = str(Path(__file__).parents[2])
-    ran = command("run", suite, "--out", tmp_path / "out", "--ranks", 1, PYTHONPATH=root)
+    assert warm
+    ran = inline("run", suite, "--out", tmp_path / "out", "--ranks", 1)
     assert ran.returncode == 2, ran.stderr
     assert "seeds 0 to 3: 4 of 4 samples are not finite" in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr

@@ -23,7 +23,9 @@ def pickled(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_network_becomes_safetensors_bit_for_bit(command: Command, pickled: Path) -> None:
+def test_a_network_becomes_safetensors_bit_for_bit(
+    command: Command, inline: Command, pickled: Path
+) -> None:
     ran = command("checkpoint", "convert", pickled)
     assert ran.returncode == 0, ran.stderr
     assert "edm2, EMA 0.11 at 134,217,728 images" in ran.stdout
@@ -35,7 +37,7 @@ def test_a_network_becomes_safetensors_bit_for_bit(command: Command, pickled: Pa
     assert file.header.sources[0].sha256 == sha256_file(pickled)
 
     before = made.read_bytes()
-    again = command("checkpoint", "convert", pickled)
+    again = inline("checkpoint", "convert", pickled)
     assert (again.returncode, "is this network already" in again.stdout) == (0, True)
     assert made.read_bytes() == before
 
@@ -101,19 +103,19 @@ def test_networks_of_another_shape_are_refused(inline: Command, tmp_path: Path) 
     assert not path.with_suffix(".safetensors").exists()
 
 
-def test_reference_statistics_are_imported(command: Command, tmp_path: Path) -> None:
+def test_reference_statistics_are_imported(inline: Command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     found = {m: (rng.normal(size=d), np.eye(d)) for m, d in (("fid", 5), ("fd_dinov2", 3))}
     path = tmp_path / "mine.pkl"
     official.write_reference_pickle(path, 1234, found)
-    ran = command("reference", "import", path, GUIDEBENCH_CACHE=str(tmp_path / "cache"))
+    ran = inline("reference", "import", path, GUIDEBENCH_CACHE=str(tmp_path / "cache"))
     assert ran.returncode == 0, ran.stderr
     assert "fid (inception, 5), fd_dinov2 (dinov2-vitl14, 3), from 1,234 images" in ran.stdout
     made = ReferenceFile.load(tmp_path / "cache" / "references" / "mine.safetensors")
     for metric, (mu, sigma) in found.items():
         np.testing.assert_array_equal(made.statistics[metric].mean_D, mu)
         np.testing.assert_array_equal(made.statistics[metric].cov_DD, sigma)
-    shown = command("checkpoint", "inspect", path)
+    shown = inline("checkpoint", "inspect", path)
     assert "reference statistics" in shown.stdout
 
 

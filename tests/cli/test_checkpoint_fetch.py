@@ -111,19 +111,19 @@ def test_four_commands_at_once(served: Path, cache: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_suite_names_what_its_rows_need(command: Command, tmp_path: Path) -> None:
+def test_a_suite_names_what_its_rows_need(inline: Command, tmp_path: Path) -> None:
     suite = tmp_path / "mine.py"
     suite.write_text(SUITE)
-    ran = command("checkpoint", "fetch", "--suite", suite, "--suite", "fractal", "--dry-run")
+    ran = inline("checkpoint", "fetch", "--suite", suite, "--suite", "fractal", "--dry-run")
     assert ran.returncode == 0, ran.stderr
     *lines, total = ran.stdout.splitlines()
     names = [line.split()[0] for line in lines]
     latent = ["edm2-img512-xs-2147483-0.200", "dinov2-vitl14", "sd-vae-ft-mse"]
     assert names == [NETWORK, "img64", "inception", *latent]
     assert total == "to download: 7 files, ~2.5 GB"
-    one = command("checkpoint", "fetch", "img64", "--suite", f"{suite}::latent", "--dry-run")
+    one = inline("checkpoint", "fetch", "img64", "--suite", f"{suite}::latent", "--dry-run")
     assert [line.split()[0] for line in one.stdout.splitlines()[:-1]] == ["img64", *latent]
-    none = command("checkpoint", "fetch", "--suite", "fractal")
+    none = inline("checkpoint", "fetch", "--suite", "fractal")
     assert (none.returncode, none.stdout) == (0, "fractal: needs no published file\n")
 
 
@@ -136,32 +136,52 @@ def check_refused(command: Command, *words: str, said: str, **environment: str) 
     assert said in errors[0]
 
 
-def test_what_is_refused(command: Command, served: Path, cache: Path) -> None:
-    check_refused(command, said="nothing was asked for; give names")
-    check_refused(command, "img46", said="unknown file img46; did you mean img64?")
-    check_refused(command, "--suite", "fractl", said="unknown suite fractl; did you mean fractal?")
+def test_what_is_refused(inline: Command, served: Path, cache: Path) -> None:
+    check_refused(inline, said="nothing was asked for; give names")
+    check_refused(inline, "img46", said="unknown file img46; did you mean img64?")
+    check_refused(inline, "--suite", "fractl", said="unknown suite fractl; did you mean fractal?")
     check_refused(
-        command, "img64", said=f"place it at {cache}/downloads/img64.pkl", GUIDEBENCH_OFFLINE="1"
+        inline, "img64", said=f"place it at {cache}/downloads/img64.pkl", GUIDEBENCH_OFFLINE="1"
     )
     fake = served / "weights-inception-2015-12-05-6726825d.pth"
     fake.write_bytes(b"not it")
     folder = {"GUIDEBENCH_MIRROR": str(served)}
     digest = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-    check_refused(command, "inception", said=f"expected {digest}", **folder)
-    check_refused(command, "dinov2-vitl14", said="GUIDEBENCH_MIRROR=", **folder)
+    check_refused(inline, "inception", said=f"expected {digest}", **folder)
+    check_refused(inline, "dinov2-vitl14", said="GUIDEBENCH_MIRROR=", **folder)
     with FileServer(served, [Fault(status=404)]) as server:
         mirror = {"GUIDEBENCH_MIRROR": server.url}
-        check_refused(command, NETWORK, said="is not there (HTTP 404)", **mirror)
-        check_refused(command, "inception", said="has 6 bytes, expected 95628359", **mirror)
+        check_refused(inline, NETWORK, said="is not there (HTTP 404)", **mirror)
+        check_refused(inline, "inception", said="has 6 bytes, expected 95628359", **mirror)
     assert not [p for p in cache.rglob("*") if p.is_file() and p.parent.name == "weights"]
 
 
+def test_a_page_in_the_place_of_a_file_can_be_got_rid_of(
+    inline: Command, served: Path, cache: Path
+) -> None:
+    """What a server said with HTTP 200 is trusted on first use, until it is read."""
+    page, mirror = served / f"{NETWORK}.pkl", {"GUIDEBENCH_MIRROR": str(served)}
+    page.write_bytes(b"<html>Please log in</html>")
+    for _ in range(2):
+        ran = inline("checkpoint", "fetch", NETWORK, **mirror)
+        (line,) = [x for x in ran.stderr.splitlines() if x.startswith("guidebench checkpoint:")]
+        assert ran.returncode == 2
+        assert "opcode 0x3c at byte 0 is not allowed" in line
+        assert f"delete it and its entry in {cache}/guidebench.lock.json, and fetch" in line
+    assert not (cache / "networks").exists()
+    (cache / "downloads" / page.name).unlink()
+    (cache / "guidebench.lock.json").unlink()
+    page.write_bytes(corpus.good())
+    ran = inline("checkpoint", "fetch", NETWORK, **mirror)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_an_unlisted_network_says_how_to_make_it_after_the_rest(
-    command: Command, served: Path, cache: Path
+    inline: Command, served: Path, cache: Path
 ) -> None:
     words, folder = (UNLISTED, "sd-vae-ft-mse"), {"GUIDEBENCH_MIRROR": str(served)}
     check_refused(
-        command, *words, said="raw snapshots (~35.9 GB) in https://nvlabs-fi-cdn.nvidia.com/edm2/"
+        inline, *words, said="raw snapshots (~35.9 GB) in https://nvlabs-fi-cdn.nvidia.com/edm2/"
         "raw-snapshots/edm2-img64-s/ with `guidebench checkpoint ema FOLDER --std 0.030 --kimg "
         "1073741`, or by --reconstruct here", **folder
     )  # fmt: skip
@@ -169,7 +189,7 @@ def test_an_unlisted_network_says_how_to_make_it_after_the_rest(
 
 
 def test_an_unpublished_network_is_made_from_raw_snapshots(
-    command: Command, tmp_path: Path, cache: Path
+    inline: Command, tmp_path: Path, cache: Path
 ) -> None:
     """From official pickles at two times, by two lengths; the second call has nothing to do."""
     folder = tmp_path / "raw"
@@ -183,11 +203,11 @@ def test_an_unpublished_network_is_made_from_raw_snapshots(
     words = ("checkpoint", "fetch", name, "--reconstruct")
     last = folder / "edm2-img64-xs-0067108-0.100.pkl"
     kept = last.rename(tmp_path / "kept.pkl")
-    broken = command(*words, **mirror)
+    broken = inline(*words, **mirror)
     assert (broken.returncode, last.name in broken.stderr) == (2, True)
     assert len(list((cache / "snapshots").rglob("*.safetensors"))) == 3
     kept.rename(last)
-    ran = command(*words, **mirror)
+    ran = inline(*words, **mirror)
     assert ran.returncode == 0, ran.stderr
     assert "4 raw snapshots, 1 of them to download" in ran.stderr
     header = NetworkFile.load(cache / "networks" / f"{name}.safetensors").header
@@ -198,7 +218,7 @@ def test_an_unpublished_network_is_made_from_raw_snapshots(
     weights = coefficients(pairs, [(float(1 << 26), 0.07)])[:, 0]
     made = NetworkFile.load(cache / "networks" / f"{name}.safetensors").tensors["unet.out_gain"]
     assert float(made) == pytest.approx(float(weights @ [1, 2, 3, 4]), rel=1e-3)
-    again = command(*words, GUIDEBENCH_OFFLINE="1")
+    again = inline(*words, GUIDEBENCH_OFFLINE="1")
     assert (again.returncode, "present" in again.stdout) == (0, True)
 
 

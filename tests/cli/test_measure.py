@@ -57,12 +57,12 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_photographs_are_measured_and_compared(
-    command: Command, sets: Path, tmp_path: Path
+    command: Command, inline: Command, sets: Path, tmp_path: Path
 ) -> None:
     """The value is that of features taken by hand; the pair is told apart."""
-    for name in ("fine", "noisy.zip"):
-        ran = command("measure", sets / name, "--reference", sets / "real", "--metrics",
-                      f"{METRIC},copies:{FEATURES}", "--out", tmp_path / name)  # fmt: skip
+    for name, way in (("fine", inline), ("noisy.zip", command)):
+        ran = way("measure", sets / name, "--reference", sets / "real", "--metrics",
+                  f"{METRIC},copies:{FEATURES}", "--out", tmp_path / name)  # fmt: skip
         assert ran.returncode == 0, ran.stderr
         assert "untrained features" in ran.stdout
         assert "without its bias" not in ran.stdout  # too few images for blocks
@@ -78,11 +78,11 @@ def test_photographs_are_measured_and_compared(
     assert found.features is not None
     assert not found.features.comparable
 
-    compared = command("compare", tmp_path / "noisy.zip", tmp_path / "fine")
+    compared = inline("compare", tmp_path / "noisy.zip", tmp_path / "fine")
     assert compared.returncode == 0, compared.stderr
     assert f"{METRIC}  " in compared.stdout
     assert "paired by seed" in compared.stdout
-    same = command("compare", tmp_path / "fine", tmp_path / "fine")
+    same = inline("compare", tmp_path / "fine", tmp_path / "fine")
     assert "none seen" in same.stdout
 
 
@@ -113,6 +113,9 @@ def test_a_reference_is_built_once_shown_and_used(
     values = [load_record(tmp_path / n).record.metrics[METRIC].value for n in "ab"]
     assert values[0] == pytest.approx(values[1], rel=1e-6)
 
+    shown_by_key = inline("reference", "show", key[1][:10], **cache).stdout
+    assert shown_by_key == shown
+
     other = ReferenceFile.load(tmp_path / "cache" / "references" / "real.safetensors")
     found = other.statistics[METRIC]
     changed = Statistics(found.mean_D, found.cov_DD, found.extractor, "dinov2-of-another-resize")
@@ -124,6 +127,32 @@ def test_a_reference_is_built_once_shown_and_used(
     assert refused.returncode == 2
     assert "was made by dinov2-of-another-resize, the metric uses" in refused.stderr
     assert not (tmp_path / "c").exists()
+
+
+def test_another_resolution_is_refused_with_both(
+    inline: Command, sets: Path, tmp_path: Path
+) -> None:
+    cache = {"GUIDEBENCH_CACHE": str(tmp_path / "cache")}
+    small = folder_of(crops(4, 2, 0.0)[:, ::2, ::2], tmp_path / "small")
+    words = ("--metrics", METRIC, "--workers", 0)
+    assert inline("reference", "build", small, *words, **cache).returncode == 0
+    ran = inline("measure", sets / "fine", "--reference", "small", *words,
+                 "--out", tmp_path / "x", **cache)  # fmt: skip
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "small was made of 32 x 32 images, these have 64 x 64 pixels" in ran.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_scores_without_real_images(inline: Command, sets: Path, tmp_path: Path) -> None:
+    """An Inception score from the cached features; FD-infinity beside the plain distance."""
+    ran = inline("measure", sets / "fine", "--reference", sets / "real", "--metrics",
+                 f"fd_infinity:{FEATURES}", "--workers", 0, "--out", tmp_path / "a")  # fmt: skip
+    assert ran.returncode == 2  # 18 images hold no tenth with a covariance
+    assert "FD-infinity needs at least 2 samples" in ran.stderr
+    none = inline("measure", sets / "fine", "--reference", sets / "real", "--metrics",
+                  f"is:{FEATURES}", "--workers", 0, "--out", tmp_path / "b")  # fmt: skip
+    assert none.returncode == 2
+    assert "has no classes, an Inception score needs them; take inception" in none.stderr
 
 
 @pytest.fixture

@@ -42,11 +42,11 @@ def test_every_command_has_help(command: Command, name: str) -> None:
         ("schemes", "autoguidance"),
         ("networks", "digits-main"),
         ("metrics", "fd_digits"),
-        ("features", "digits-classifier"),
+        ("features", "dinov2-vitb14-reg4"),
     ],
 )
-def test_list(command: Command, what: str, known: str) -> None:
-    plain, machine = command("list", what), command("list", what, "--json")
+def test_list(inline: Command, what: str, known: str) -> None:
+    plain, machine = inline("list", what), inline("list", what, "--json")
     names = [entry["name"] for entry in json.loads(machine.stdout)]
     assert known in names
     assert [line.split()[0] for line in plain.stdout.splitlines()] == names

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
@@ -42,9 +43,14 @@ def test_inception_is_torch_fidelitys_with_the_same_weights(
     monkeypatch.setattr(inception, "SHA256", sha256_file(path))
     images = some_images(3)
     found = load_extractor("inception", path, device=CPU)
-    theirs = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(path))
-    expected = theirs(torch.from_numpy(images).permute(0, 3, 1, 2))[0]
-    np.testing.assert_array_equal(found.extract(images), expected.numpy())
+    wanted = ["2048", "logits_unbiased"]
+    theirs = FeatureExtractorInceptionV3("inception-v3-compat", wanted, str(path))
+    expected, logits = theirs(torch.from_numpy(images).permute(0, 3, 1, 2))
+    features = found.extract(images)
+    np.testing.assert_array_equal(features, expected.numpy())
+    assert found.logits is not None  # from the features alone, for the Inception score
+    scale = float(logits.abs().max())
+    np.testing.assert_allclose(found.logits(features), logits.numpy(), rtol=0, atol=1e-5 * scale)
     assert (found.comparable, found.dim) == (True, 2048)
 
 
@@ -96,6 +102,40 @@ def test_metas_weights_load_with_their_own_names(
     np.testing.assert_allclose(norms, 384**0.5, rtol=1e-3)  # the token after the last norm
 
 
+def test_registers_load_with_metas_names_and_their_own_resampling(tmp_path: Path) -> None:
+    """reg4: the table is resized with antialias and by sizes, and has no class token of its own."""
+    name = "dinov2-vits14-reg4"
+    network = dinov2._network(name, None)
+    extractor.randomise(network, 5)
+    own = network.state_dict()
+    generator = torch.Generator().manual_seed(1)
+    table = torch.randn(1, 1370, 384, generator=generator)
+    state = {k: v for k, v in own.items() if k not in {"reg_token", "pos_embed"}}
+    state |= {
+        "register_tokens": own["reg_token"],
+        "pos_embed": table,
+        "mask_token": torch.zeros(1, 384),
+    }
+    path = tmp_path / "dinov2.pth"
+    torch.save(state, path)
+    found = load_extractor(name, path, device=CPU, sha256=sha256_file(path))
+
+    grid = table[:, 1:].reshape(1, 37, 37, 384).permute(0, 3, 1, 2)
+    resized = F.interpolate(grid, size=(16, 16), mode="bicubic", antialias=True)
+    flat = resized.permute(0, 2, 3, 1).reshape(1, 256, 384)
+    network.load_state_dict(own | {"pos_embed": flat, "cls_token": own["cls_token"] + table[:, :1]})
+    images = some_images(2)
+    with torch.inference_mode():
+        expected = network(dinov2.preprocess(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    np.testing.assert_allclose(found.extract(images), expected.numpy(), rtol=0, atol=1e-5)
+
+
+def test_every_variant_is_one_of_timms() -> None:
+    timm = pytest.importorskip("timm")
+    assert set(dinov2.MODELS.values()) <= set(timm.list_models("*dinov2*"))
+    assert len(dinov2.MODELS) == 8
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_extractors_keep_order_and_do_not_see_the_batch(name: str) -> None:
     found, images = load_extractor(name, None, device=CPU), some_images(5)
@@ -142,6 +182,8 @@ def test_other_weights_and_missing_ones_are_refused(tmp_path: Path) -> None:
         load_extractor("untrained:inceptoin".removeprefix("untrained:"), None, device=CPU)
     with pytest.raises(UserError, match="no digest is known for the weights of dinov2-vits14"):
         load_extractor("dinov2-vits14", path, device=CPU)
+    with pytest.raises(UserError, match="the weights of dinov2-vits14 have 000000000000"):
+        load_extractor("dinov2-vits14", path, device=CPU, sha256="0" * 64)
 
 
 def test_images_must_be_bytes_with_channels() -> None:

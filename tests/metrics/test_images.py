@@ -172,6 +172,16 @@ def test_a_bad_image_among_good_ones_is_named(
     assert "bad.png" in str(caught.value)
 
 
+def test_a_photograph_may_be_one_flat_colour_a_sample_may_not(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(encoded(np.full((4, 4, 3), 7, np.uint8)))
+    source = open_images(tmp_path)
+    (batch,) = batches(source, batch_size=3, workers=0, sampled=False)
+    assert (batch.images_BHWC == 7).all()
+    with pytest.raises(UserError, match="one flat colour"):
+        list(batches(source, batch_size=3, workers=0))
+
+
 def test_places_without_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"PK no")
     (tmp_path / "x.npz").write_bytes(b"no")

@@ -1,10 +1,13 @@
 """Sampling, shards and records, in this process."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from guidebench.base import UserError
 from guidebench.data.digits import load_digits
@@ -112,9 +115,58 @@ def test_record_from_shards(tmp_path: Path, label: str) -> None:
     assert record.cost.network_calls_per_image == {"main": 7}
     assert record.cost.energy_joules_per_image is None
     assert "cost.energy_joules_per_image" in record.reasons
+    assert record.cost.phases is not None
+    assert record.cost.phases.sample > 0
+    assert (record.cost.ranks, sum(r.images for r in record.cost.per_rank)) == (1, 24)
+    assert record.cost.fraction_of_peak is not None
+    assert 0 < record.cost.fraction_of_peak < 2
     assert record.networks["main"].parameters == sum(
         p.numel() for p in Sampler(row.spec).networks["main"].parameters()
     )
+
+
+def test_records_and_shards_of_before_costs_were_measured_still_load(tmp_path: Path) -> None:
+    row = small("fractal::none")
+    job = make_job(row, tmp_path, threads=1)
+    job.prepare()
+    for index in range(2):
+        sample_shard(job, index)
+        path = shard_path(job.folder, index)
+        with safe_open(path, framework="np") as file:
+            facts = json.loads(file.metadata()["shard"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        del facts["work"]
+        for batch in facts["batches"]:
+            del batch["parts"]
+        path.write_bytes(save(arrays, {"shard": json.dumps(facts)}))
+    assert job.unfinished_shards() == set()
+    measure_run(job, 2, 1)
+    record = Record.load(job.record_path)
+    assert (record.cost.ranks, record.cost.per_rank, record.cost.phases) == (2, (), None)
+    assert "earlier version" in record.reasons["cost.fraction_of_peak"]
+    fields = json.loads(job.record_path.read_text())
+    for name in ("per_rank", "phases", "total_peak_memory_bytes", "peak_flops_per_second"):
+        del fields["cost"][name]
+    job.record_path.write_text(json.dumps(fields))
+    assert Record.load(job.record_path) == record
+
+
+def test_work_of_another_version_is_left_out_and_the_shard_kept(tmp_path: Path) -> None:
+    row = small("fractal::none")
+    job = make_job(row, tmp_path, threads=1)
+    job.prepare()
+    sample_shard(job, 0, 5)
+    whole = job.shard(0)
+    assert whole is not None
+    assert whole.work is not None
+    assert (whole.work.world, whole.work.device, whole.work.energy_joules) == (5, "cpu", None)
+    assert whole.work.began <= whole.work.ended
+    assert whole.batches[0].parts.keys() == {"sample", "decode"}
+    path = shard_path(job.folder, 0)
+    path.write_bytes(path.read_bytes().replace(b'\\"steal\\"', b'\\"stole\\"'))
+    again = job.shard(0)
+    assert again is not None
+    assert (again.work, again.sha256) == (None, whole.sha256)
 
 
 def test_agreement_is_not_claimed_without_labels() -> None:

@@ -9,3 +9,6 @@ from guidebench.base.files import ordered_safetensors as ordered_safetensors
 from guidebench.base.files import sha256_bytes as sha256_bytes
 from guidebench.base.files import sha256_file as sha256_file
 from guidebench.base.files import sweep_partial as sweep_partial
+from guidebench.base.process import host_id as host_id
+from guidebench.base.process import is_alive as is_alive
+from guidebench.base.process import started_at as started_at

@@ -4,13 +4,16 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from guidebench.base.errors import UserError
+from guidebench.base.process import host_id, is_alive
 
 PARTIAL = ".partial"
+_ABANDONED_SECONDS = 86_400.0
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -33,7 +36,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         UserError: where the file system refuses; nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{PARTIAL}")
+    writer = f"{host_id()}.{os.getpid()}.{secrets.token_hex(4)}"
+    partial = path.with_name(f".{path.name}.{writer}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -62,7 +66,8 @@ def _sync(path: Path) -> None:
 def sweep_partial(folder: Path) -> int:
     """Delete what killed writers left in `folder`; returns how many files that were.
 
-    Files of other processes that still run are left alone: they are being written.
+    Files of other processes that still run are left alone: they are being written. Whether one
+    of another host runs cannot be known, so its file is left until it is a day old.
     """
     left = [path for path in folder.glob(f".*{PARTIAL}") if not _being_written(path)]
     for path in left:
@@ -71,11 +76,14 @@ def sweep_partial(folder: Path) -> int:
 
 
 def _being_written(partial: Path) -> bool:
-    import psutil  # noqa: PLC0415  only where there is something to sweep
-
-    process = partial.name.removesuffix(PARTIAL).rsplit(".", 2)[-2]
-    alive = process.isdecimal() and psutil.pid_exists(int(process))
-    return alive and int(process) != os.getpid()
+    _, *writer = partial.name.removesuffix(PARTIAL).rsplit(".", 3)
+    host, process = writer[0], writer[1] if len(writer) > 1 else ""
+    if host != host_id():
+        try:
+            return time.time() - partial.stat().st_mtime < _ABANDONED_SECONDS
+        except FileNotFoundError:  # finished just now
+            return True
+    return process.isdecimal() and int(process) != os.getpid() and is_alive(int(process))
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -95,7 +103,7 @@ def ordered_safetensors(data: bytes) -> bytes:
     The library's own order differs from call to call.
     """
     start = 8 + int.from_bytes(data[:8], "little")
-    header = canonical_json(json.loads(data[8:start]))
+    header = _sorted_header(data[8:start])
     header += b" " * (-len(header) % 8)  # tensors stay aligned
     return len(header).to_bytes(8, "little") + header + data[start:]
 
@@ -108,10 +116,16 @@ def order_header(path: Path) -> None:
     """
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
-        ordered = canonical_json(json.loads(file.read(length)))
-        assert len(ordered) <= length, "the library's header is shorter than canonical JSON"
+        ordered = _sorted_header(file.read(length))
+        assert len(ordered) <= length, "the library's header is shorter than ours"
         file.seek(8)
         file.write(ordered.ljust(length))
+
+
+def _sorted_header(header: bytes) -> bytes:
+    """As canonical JSON, but with letters beyond ASCII as they are: the library writes them so."""
+    fields = json.loads(header)
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def canonical_json(value: object) -> bytes:

@@ -77,7 +77,7 @@ class NetworkFile:
 
         facts = {"format": FORMAT, "network": self.header.model_dump_json()}
         with atomic_file(path) as partial:
-            save_file(dict(self.tensors), partial, facts)
+            save_file({n: t.contiguous() for n, t in self.tensors.items()}, partial, facts)
             order_header(partial)
 
     @classmethod

@@ -86,15 +86,18 @@ def _rows_with_files(suites: "Sequence[str]", *, as_json: bool) -> int:
     for row in rows:
         told = ", ".join(f"{name} {p.value:g}" for name, p in row.spec.published.items())
         text = f"{row.spec.title}{': published ' if told else ''}{told}"
-        print(f"{row.label:<{width}}  {_state(found.missing(row.label)):<22}  {text}")
+        print(f"{row.label:<{width}}  {_state(found.not_present(row.label)):<22}  {text}")
     if found.items:
         _print_files(found, " ".join(suites))
     return 0
 
 
-def _state(missing: "Sequence[Item]") -> str:
-    if not missing:
+def _state(not_present: "Sequence[Item]") -> str:
+    if not not_present:
         return "ready"
+    missing = [item for item in not_present if item.state == "missing"]
+    if not missing:
+        return f"to convert {len(not_present)}"
     return f"missing {len(missing)}, {_total(missing)}"
 
 
@@ -110,10 +113,14 @@ def _print_files(found: "Inventory", suites: str) -> None:
     for item in found.items.values():
         size = size_words(item.bytes, known=item.exact)
         print(f"{item.name:<{width}}  {item.kind:<9}  {item.state:<10}  {size:>8}{_made_of(item)}")
-    missing = found.missing()
-    if missing:
-        print(f"\n{len(missing)} of {len(found.items)} files are missing, {_total(missing)}; "
-              f"`guidebench checkpoint fetch --suite {suites}` brings them")  # fmt: skip
+    not_present = found.not_present()
+    missing = [item for item in not_present if item.state == "missing"]
+    if not_present:
+        print(f"\n{len(missing)} of {len(found.items)} files are missing, {_total(missing)}, "
+              f"{len(not_present) - len(missing)} to convert; "
+              f"`guidebench checkpoint fetch --suite {suites}` does both")  # fmt: skip
+    if made := sum(1 for item in missing if item.snapshots):
+        print(f"{made} of them may not be published; --reconstruct makes those from raw snapshots")
 
 
 def _made_of(item: "Item") -> str:
@@ -168,16 +175,28 @@ def _metrics() -> list[Entry]:
 
 def _features() -> list[Entry]:
     from guidebench.checkpoints.builtin import builtin_networks  # noqa: PLC0415
+    from guidebench.checkpoints.cache import entry_status  # noqa: PLC0415
+    from guidebench.checkpoints.catalog import catalog_entries  # noqa: PLC0415
+    from guidebench.metrics.names import DIGITS, own_extractors  # noqa: PLC0415
 
     known = builtin_networks()["digits-classifier"]
-    return [
+    accuracy = known.checks["held_out_accuracy"]
+    found: list[Entry] = [
         {
-            "name": "digits-classifier",
-            "text": f"64 features of 8x8 digits, held-out accuracy "
-            f"{known.checks['held_out_accuracy']:.1%}",
+            "name": DIGITS,
+            "text": f"64 features of 8x8 digits, held-out accuracy {accuracy:.1%}",
             "sha256": known.sha256,
         }
     ]
+    for name, entry in catalog_entries().items():
+        if entry.kind == "features":
+            state = entry_status(entry).state
+            text = f"{state}, {entry.licence.name}; untrained:{name} for tests"
+            found.append({"name": name, "text": text, "sha256": entry.files[0].sha256})
+    for name, own in own_extractors().items():
+        package = f"{own.dist.name} {own.dist.version}" if own.dist else "unknown package"
+        found.append({"name": name, "text": f"{own.value}, from {package}", "sha256": None})
+    return found
 
 
 _LISTS: Final[dict[str, Callable[[], list[Entry]]]] = {

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from guidebench.runs.measurement import Measurement
+    from guidebench.reports.record import Record
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="a folder, .zip or .npz")
+    parser.add_argument(
+        "images", type=Path, metavar="IMAGES", help="a folder, .zip, .npz, or a run's folder"
+    )
     parser.add_argument(
         "--reference", required=True, help="a reference by name or file, or real images"
     )
@@ -19,7 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         default="fid,fd_dinov2",
         metavar="NAME,...",
-        help="default: fid,fd_dinov2; also kid, cmmd, precision_recall, density_coverage, copies",
+        help="default: fid,fd_dinov2; also fd_infinity, is, kid, cmmd, precision_recall, "
+        "density_coverage, copies, and KIND:EXTRACTOR of each",
     )
     parser.add_argument("--out", type=Path, help="default: results/measured/IMAGES")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -30,16 +33,13 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print and store a record."""
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.measure import find_device  # noqa: PLC0415
-    from guidebench.metrics.images import open_images  # noqa: PLC0415
     from guidebench.metrics.names import measured_metric  # noqa: PLC0415
-    from guidebench.runs.measurement import (  # noqa: PLC0415
-        compared_with,
-        extractors_for,
-        measure_images,
-    )
+    from guidebench.runs.extractors import extractors_for  # noqa: PLC0415
+    from guidebench.runs.measurement import compared_with, measure_images  # noqa: PLC0415
+    from guidebench.runs.run_images import open_any  # noqa: PLC0415
 
     metrics = [measured_metric(name) for name in dict.fromkeys(args.metrics.split(","))]
-    source = open_images(args.images)
+    source = open_any(args.images)
     out = args.out or Path("results") / "measured" / args.images.name
     device = find_device() if args.device == "auto" else args.device
     workers = (len(os.sched_getaffinity(0)) - 1) if args.workers is None else args.workers
@@ -58,8 +58,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(made: "Measurement") -> None:
-    record = made.record
+def _print(record: "Record") -> None:
     width = max(len(name) for name in record.metrics)
     for name, found in record.metrics.items():
         low, high = found.interval_95
@@ -69,10 +68,9 @@ def _print(made: "Measurement") -> None:
             f"{name:<{width}}  {found.value:.6g} +- {found.standard_error:.2g}"
             f"  95 % of its mean at N = {found.num_images}: [{low:.4g}, {high:.4g}]{floor}{mark}"
         )
-        if name in made.corrected:
-            fixed = made.corrected[name]
+        if fixed := found.corrected:
             low, high = fixed.interval_95
             print(
-                f"{'':<{width}}  {fixed.value:.6g} without its bias (block jackknife), "
-                f"95 %: [{low:.4g}, {high:.4g}]"
+                f"{'':<{width}}  {fixed.value:.6g} +- {fixed.standard_error:.2g} without its bias "
+                f"({fixed.blocks} jackknife blocks), 95 % of its limit: [{low:.4g}, {high:.4g}]"
             )

@@ -60,3 +60,10 @@ class ProgressLine:
                 file=sys.stderr,
                 flush=True,
             )
+
+    def warn(self, text: str) -> None:
+        """Say something that stays to be read."""
+        if self._bar is not None:
+            self._bar.console.print(text)
+        else:
+            print(f"{self.what}: {text}", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guidebench.base import UserError, atomic_write, sha256_bytes, sha256_file
+from guidebench.cli.place import Place
 from guidebench.engines import ENGINES, choose_engine
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from guidebench.engines.choice import Asked
     from guidebench.reports.store import StoredRecord
     from guidebench.runs.folder import Job
+    from guidebench.runs.runner import Event
     from guidebench.runs.spec import RunSpec
 
 _REPORT_STATE = ".report-sha256"
@@ -40,24 +42,53 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeats", type=int, metavar="K", help="sets of N images, on further seeds"
     )
-    parser.add_argument("--ranks", type=int, help="worker processes; default: one a core or GPU")
+    parser.add_argument(
+        "--processes", "--ranks", type=int, metavar="K", dest="processes",
+        help="worker processes; default: one a core or GPU. Under torchrun each rank is one",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Finish every row, print the tables and write the report."""
-    from guidebench.runs.runner import run_jobs  # noqa: PLC0415
+    place = Place.found(os.environ)
+    try:
+        return _run(args, place)
+    except UserError as error:
+        if not place.speaks_for_its_node and not place.at_work:
+            return 2  # the first rank of this node says the same
+        msg = f"{place.name}{error}"
+        raise type(error)(msg) from error
+
+
+def _run(args: argparse.Namespace, place: "Place") -> int:
+    from guidebench.runs.runner import run_here, run_jobs  # noqa: PLC0415
 
     began = time.monotonic()
     jobs = _jobs(args)
-    ranks = _ranks(args.ranks, jobs[0].row.spec.device)
+    processes = _processes(args.processes, jobs[0].row.spec.device, place)
     _make_out(args.out)
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415  after the cheap checks
 
+    if place.is_first:
+        sampled = [job.row.spec for job in jobs if job.row.spec.source == "sampler"]
+        print(*dict.fromkeys(map(_engine_words, sampled)), sep="\n", flush=True)
+    place.at_work = True
     with ProgressLine("run") as line:
-        run_jobs(jobs, ranks=ranks, report=lambda e: line.show(e.done, e.total, e.text))
-    _print_tables(jobs)
-    _write_report(args.out)
-    print(f"{args.out / 'report.html'}  ({time.monotonic() - began:.0f} s)")
+
+        def report(event: "Event") -> None:
+            if event.warning:
+                line.warn(event.text)
+            elif place.is_first:
+                line.show(event.done, event.total, event.text)
+
+        if place.is_rank:
+            run_here(jobs, local_rank=place.local_rank, world=place.world, report=report)
+        else:
+            run_jobs(jobs, ranks=processes, report=report)
+    if place.is_first:
+        _print_tables(jobs)
+        _write_report(args.out)
+        print(f"{args.out / 'report.html'}  ({time.monotonic() - began:.0f} s)")
     return 0
 
 
@@ -65,7 +96,7 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
     from guidebench.measure import find_device  # noqa: PLC0415
     from guidebench.runs.catalog import select  # noqa: PLC0415
     from guidebench.runs.folder import make_job  # noqa: PLC0415
-    from guidebench.runs.runner import THREADS_PER_RANK  # noqa: PLC0415
+    from guidebench.runs.worker import THREADS_PER_RANK  # noqa: PLC0415
 
     for flag, value, least in (("--num", args.num, 2), ("--repeats", args.repeats, 1)):
         if value is not None and value < least:
@@ -86,9 +117,6 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
         return _with_engine(changed, args.engine, spec.engine, args.streams)
 
     changed = [row.model_copy(update={"spec": asked_for(row.spec)}) for row in rows]
-    sampled = [row.spec for row in changed if row.spec.source == "sampler"]
-    for words in dict.fromkeys(map(_engine_words, sampled)):
-        print(words)
     return [make_job(row, args.out, threads=THREADS_PER_RANK) for row in changed]
 
 
@@ -125,13 +153,16 @@ def _precision(asked: str, device: str, spec: "RunSpec") -> str:
     return "fp16" if device == "cuda" and spec.domain == "images" else spec.precision
 
 
-def _ranks(asked: int | None, device: str) -> int:
+def _processes(asked: int | None, device: str, place: "Place") -> int:
     if asked is not None:
         if asked < 1:
-            msg = f"--ranks must be at least 1, got {asked}"
+            msg = f"--processes must be at least 1, got {asked}"
+            raise UserError(msg)
+        if place.is_rank:
+            msg = f"torchrun started this rank already; leave out --processes {asked}"
             raise UserError(msg)
         return asked
-    if device == "cuda":
+    if device == "cuda" and not place.is_rank:
         import torch  # noqa: PLC0415
 
         return torch.cuda.device_count()

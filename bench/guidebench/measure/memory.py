@@ -11,8 +11,11 @@ def reset_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory(device: torch.device) -> dict[str, int | None]:
-    """Allocated, reserved and device-wide peaks on a GPU (None on a CPU), and the host's."""
+def peak_memory(device: torch.device, seen: int | None = None) -> dict[str, int | None]:
+    """Allocated, reserved and device-wide peaks on a GPU (None on a CPU), and the host's.
+
+    `seen` is the device-wide peak that NVML was seen to tell; without it, what is in use now.
+    """
     found: dict[str, int | None] = {
         "allocated": None,
         "reserved": None,
@@ -23,5 +26,5 @@ def peak_memory(device: torch.device) -> dict[str, int | None]:
         free, total = torch.cuda.mem_get_info(device)
         found["allocated"] = torch.cuda.max_memory_allocated(device)
         found["reserved"] = torch.cuda.max_memory_reserved(device)
-        found["device"] = total - free
+        found["device"] = max(total - free, seen or 0)
     return found

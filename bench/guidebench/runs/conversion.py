@@ -49,7 +49,10 @@ def require_fit(file: NetworkFile, path: Path) -> None:
 
 
 def import_reference(
-    pickle_path: Path, out_path: Path, extractors: Mapping[str, str] | None = None
+    pickle_path: Path,
+    out_path: Path,
+    extractors: Mapping[str, str] | None = None,
+    resolution: tuple[int, int] | None = None,
 ) -> ReferenceFile:
     """Write published reference statistics as safetensors.
 
@@ -58,6 +61,7 @@ def import_reference(
         out_path: Where to write.
         extractors: Which feature network made the statistics of a metric, where it was not the
             papers' own.
+        resolution: Height and width of the images, which the file does not say.
 
     Raises:
         UserError: for a file that is refused, or extractors that it or we do not know.
@@ -79,6 +83,7 @@ def import_reference(
             metric: Statistics(s.mu_D, s.sigma_DD, made_by[metric])
             for metric, s in found.statistics.items()
         },
+        resolution=resolution,
     )
     file.save(out_path)
     return file

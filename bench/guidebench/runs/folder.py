@@ -11,9 +11,19 @@ from typing import Any, final
 from guidebench.base import UserError, atomic_write, sha256_file, sweep_partial
 from guidebench.reports.record import Record, RecordError
 from guidebench.runs.inputs import require_inputs, resolve, spec_sha256
+from guidebench.runs.shards import Shard, read_shard, shard_path
 from guidebench.runs.spec import Row
 
 _HASH_DIGITS = 16
+
+
+@final
+class LostShardsError(Exception):
+    """Shards that were there and are not, or no longer whole: they are made again."""
+
+    def __init__(self, indices: set[int]) -> None:
+        super().__init__(f"shards {sorted(indices)} are missing or not whole")
+        self.indices = indices
 
 
 @final
@@ -30,6 +40,19 @@ class Job:
     def record_path(self) -> Path:
         """Where the result lies."""
         return self.folder / "record.json"
+
+    def claim_path(self, index: int | None) -> Path:
+        """What a process holds while it works on a shard, or on the record for None."""
+        return self.folder / "claims" / ("record" if index is None else f"{index:06d}")
+
+    def shard(self, index: int) -> Shard | None:
+        """One shard, or None where it is missing or not whole."""
+        seeds = self.row.spec.shard_seeds(index)
+        return read_shard(shard_path(self.folder, index), spec_sha256=self.sha256, seeds=seeds)
+
+    def unfinished_shards(self) -> set[int]:
+        """Indices of shards that are missing or not whole."""
+        return {i for i in range(self.row.spec.num_shards) if self.shard(i) is None}
 
     def prepare(self) -> None:
         """Make the folder, sweep what killed writers left, and write the resolved spec."""
@@ -74,13 +97,15 @@ def _is_whole(path: Path, sha256: str) -> bool:
     return path.is_file() and sha256_file(path) == sha256
 
 
-def make_job(row: Row, out: Path, *, threads: int) -> Job:
+def make_job(row: Row, out: Path, *, threads: int, measured: bool = True) -> Job:
     """Resolve a row: digests of everything that its numbers depend on give its folder's name.
+
+    Without `measured` it may lack what only its metrics need.
 
     Raises:
         UserError: where a file that the row needs is missing.
     """
-    require_inputs(row.spec, row.label)
+    require_inputs(row.spec, row.label, measured=measured)
     resolved = resolve(row.spec, threads=threads)
     sha256 = spec_sha256(resolved)
     return Job(row, resolved, sha256, out / row.suite / row.name / sha256[:_HASH_DIGITS])

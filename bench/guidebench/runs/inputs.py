@@ -11,19 +11,17 @@ from guidebench.base import UserError, canonical_json, sha256_bytes, sha256_file
 from guidebench.checkpoints.builtin import builtin_file
 from guidebench.checkpoints.cache import network_path, reference_path, status, weights_path
 from guidebench.checkpoints.network_file import read_network_header
-from guidebench.metrics.names import UNTRAINED, image_metric
-from guidebench.metrics.reference import require_extractor
+from guidebench.metrics.names import has_published_weights, image_metric, own_extractors
+from guidebench.metrics.reference import require_extractor, require_size
 from guidebench.runs.spec import CheckpointRef, NetworkRef, RunSpec
 
 NUMERICS_VERSION: Final = 2
 """Raised by every change of code that moves a sample or a metric; part of each run's digest."""
 
 STABILITY_VAE: Final = "sd-vae-ft-mse"
+_VAE_SCALE: Final = 8  # pixels a latent's side
 _FOR_REPORTS: Final = {"title", "role", "curves", "published", "engine_reason"}
-_LATER_FIELDS: Final = (
-    "reference",
-    "streams",
-)  # left out where empty, so that older digests still hold
+_LATER_FIELDS: Final = ("reference", "streams")  # left out where empty: older digests still hold
 _SUFFIX: Final = ".safetensors"
 
 
@@ -65,7 +63,7 @@ def inputs_of(spec: RunSpec) -> tuple[Input, ...]:
     path = Path(spec.reference) if own else reference_path(spec.reference)
     extractors = dict.fromkeys(image_metric(name).extractor for name in spec.metrics)
     weights = [
-        Input(n, "features", weights_path(n)) for n in extractors if not n.startswith(UNTRAINED)
+        Input(n, "features", weights_path(n)) for n in extractors if has_published_weights(n)
     ]
     vae = [Input(STABILITY_VAE, "vae", weights_path(STABILITY_VAE))] if _needs_vae(networks) else []
     return (*networks, Input(spec.reference, "reference", path), *weights, *vae)
@@ -80,18 +78,20 @@ def _needs_vae(networks: Sequence[Input]) -> bool:
     return encoder is not None and encoder.kind == "stability-vae"
 
 
-def require_inputs(spec: RunSpec, label: str) -> None:
+def require_inputs(spec: RunSpec, label: str, *, measured: bool = True) -> None:
     """Find out before anything is made whether all files are there, and the reference fits.
+
+    Without `measured` only what makes samples is asked for: networks and the VAE.
 
     Raises:
         UserError: that names what is missing and the command that fetches it.
     """
-    inputs = inputs_of(spec)
+    makers = {"network", "vae"}
+    inputs = [i for i in inputs_of(spec) if measured or i.kind in makers]
     missing = [i for i in inputs if not i.present]
     if not missing:
         for reference in (i for i in inputs if i.kind == "reference"):
-            for name in spec.metrics:
-                require_extractor(reference.path, image_metric(name).extractor)
+            _require_fit(spec, reference.path)
         return
     own = [i for i in missing if str(i.path) == i.name]
     if own:
@@ -107,6 +107,18 @@ def require_inputs(spec: RunSpec, label: str) -> None:
         f"fetch by `guidebench checkpoint fetch {' '.join(i.name for i in missing)}`"
     )
     raise UserError(msg)
+
+
+def _require_fit(spec: RunSpec, reference: Path) -> None:
+    for metric in map(image_metric, spec.metrics):
+        if metric.kind != "is":
+            require_extractor(reference, metric.extractor)
+    main = spec.networks["main"]
+    assert isinstance(main, CheckpointRef)
+    header = read_network_header(checkpoint_path(main.checkpoint))
+    latent = header.encoder is not None and header.encoder.kind == "stability-vae"
+    side = int(header.config["img_resolution"]) * (_VAE_SCALE if latent else 1)
+    require_size(reference, side, side)
 
 
 def resolve(spec: RunSpec, *, threads: int) -> dict[str, Any]:
@@ -125,12 +137,25 @@ def resolve(spec: RunSpec, *, threads: int) -> dict[str, Any]:
     names = {ref.name for ref in spec.networks.values() if isinstance(ref, NetworkRef)}
     names |= {"digits-classifier"} if spec.domain == "digits" else set()
     files = {name: builtin_file(name)[1] for name in sorted(names)}
-    files |= {i.name: _digest(i.files) for i in inputs_of(spec)}
+    files |= {i.name: _digest(i.files) for i in inputs_of(spec) if i.present}
+    files |= _own_extractors(spec)
     return fields | {
         "files": files,
         "numerics_version": NUMERICS_VERSION,
         "threads_per_rank": threads,
         "torch": version("torch"),
+    }
+
+
+def _own_extractors(spec: RunSpec) -> dict[str, str]:
+    """What names the user's own feature networks: where the code is, and its version."""
+    if spec.domain != "images":
+        return {}
+    names = {image_metric(name).extractor for name in spec.metrics}
+    own = {name: entry for name, entry in own_extractors().items() if name in names}
+    return {
+        name: f"{e.value} {e.dist.name} {e.dist.version}" if e.dist else e.value
+        for name, e in sorted(own.items())
     }
 
 

@@ -37,10 +37,10 @@ class Inventory:
     items: dict[str, Item]
     of_row: dict[str, tuple[str, ...]]
 
-    def missing(self, label: str | None = None) -> list[Item]:
-        """Files that are not here: those of one row, or all."""
+    def not_present(self, label: str | None = None) -> list[Item]:
+        """Files that no run can use yet, of one row or of all: missing, or not yet converted."""
         names = self.items if label is None else self.of_row[label]
-        return [self.items[name] for name in names if self.items[name].state == "missing"]
+        return [self.items[name] for name in names if self.items[name].state != "present"]
 
 
 def inventory(rows: Sequence[Row]) -> Inventory:

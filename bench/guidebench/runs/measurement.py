@@ -21,29 +21,31 @@ from guidebench.base import (
     sha256_bytes,
     sha256_file,
 )
-from guidebench.checkpoints.cache import reference_path, weights_path
 from guidebench.measure.machine import environment
-from guidebench.metrics import Estimate, GaussianReference, frechet, frechet_noise_floor
-from guidebench.metrics.bias import BLOCKS, Corrected, jackknife
+from guidebench.metrics import Estimate, GaussianReference, frechet_noise_floor
+from guidebench.metrics.bias import Corrected, pooled_jackknife
 from guidebench.metrics.build import Passed, features_of
-from guidebench.metrics.features import Extractor, load_extractor
-from guidebench.metrics.images import ImageSource, open_images
+from guidebench.metrics.features import Extractor
+from guidebench.metrics.images import ImageSource
 from guidebench.metrics.kernel import cmmd, kid
-from guidebench.metrics.names import UNTRAINED, ImageMetric
+from guidebench.metrics.names import ALONE, ImageMetric
 from guidebench.metrics.neighbours import copies, manifold
-from guidebench.metrics.reference import ReferenceFile
+from guidebench.metrics.reference import ReferenceFile, require_same_size
 from guidebench.reports.record import (
     Attachment,
     Better,
     Cost,
     Display,
-    FeatureSource,
     Memory,
     MetricResult,
     Record,
     Seeds,
     StatisticsSource,
 )
+from guidebench.runs.domains._base import stored_correction
+from guidebench.runs.extractors import alone, feature_source
+from guidebench.runs.references import find_reference
+from guidebench.runs.run_images import open_any
 
 Progress = Callable[[str, int, int], None]
 _NOT_SAMPLED: Final = "these images were not sampled here"
@@ -58,34 +60,9 @@ class Against:
     name: str
     sha256: str
     num_images: int | None
+    resolution: tuple[int, int] | None
     gaussian: Mapping[str, GaussianReference]
     features: Mapping[str, NDArray[np.float32]]
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Measurement:
-    """A record, and the bias-corrected value of each Fréchet distance by metric."""
-
-    record: Record
-    corrected: dict[str, Corrected]
-
-
-def extractors_for(metrics: Sequence[ImageMetric], device: str) -> dict[str, Extractor]:
-    """One extractor for each network that the metrics need, by its name.
-
-    Raises:
-        UserError: for an unknown name, or missing weights or libraries.
-    """
-    names = dict.fromkeys(metric.extractor for metric in metrics)
-    return {
-        name: load_extractor(
-            name,
-            None if name.startswith(UNTRAINED) else weights_path(name),
-            device=torch.device(device),
-        )
-        for name in names
-    }
 
 
 def compared_with(
@@ -98,23 +75,22 @@ def compared_with(
     """
     path = Path(reference)
     if path.is_dir() or path.suffix in {".zip", ".npz"}:
-        source = open_images(path)
-        passed = features_of(source, extractors, workers=workers, progress=_named(progress, "real"))
+        source = open_any(path)
+        passed = features_of(
+            source, extractors,
+            workers=workers, sampled=False, progress=_named(progress, "real"),
+        )  # fmt: skip
         gaussian = {n: GaussianReference.from_features(f, name=path.name)
                     for n, f in passed.features.items()}  # fmt: skip
-        return Against(path.name, passed.digest, len(source), gaussian, passed.features)
-    path = path if path.suffix == ".safetensors" else reference_path(reference)
-    if not path.is_file():
-        msg = (
-            f"there is no reference {reference} ({path}); name real images (a folder or .zip), or "
-            "make one by `guidebench reference build` or `reference import`"
+        return Against(
+            path.name, passed.digest, len(source), passed.resolution, gaussian, passed.features
         )
-        raise UserError(msg)
+    path = find_reference(reference)
     file = ReferenceFile.load(path)
     for extractor in extractors.values():
         file.require_made_by(extractor.name, extractor.id)
     return Against(
-        file.name, sha256_file(path), file.num_images,
+        file.name, sha256_file(path), file.num_images, file.resolution,
         {name: file.gaussian(name) for name in extractors}, {},
     )  # fmt: skip
 
@@ -128,7 +104,7 @@ def measure_images(
     *,
     workers: int,
     progress: Progress,
-) -> Measurement:
+) -> Record:
     """Take features of all images in one pass, measure, and store a record in `out`.
 
     Raises:
@@ -136,23 +112,24 @@ def measure_images(
     """
     for metric in metrics:
         _require_real(metric, against)
-    passed = features_of(source, extractors, workers=workers, progress=_named(progress, "images"))
+    height, width, _ = source.read(0).shape
+    require_same_size(against.name, against.resolution, (height, width))
+    passed = features_of(
+        source, extractors, workers=workers, sampled=True, progress=_named(progress, "images")
+    )
     results: dict[str, MetricResult] = {}
     influences: dict[str, NDArray[np.float64]] = {}
-    corrected: dict[str, Corrected] = {}
     for metric in metrics:
         features_ND = passed.features[metric.extractor]
         extractor = extractors[metric.extractor]
-        for name, found in _estimates(metric, features_ND, against).items():
+        for name, found in _estimates(metric, features_ND, against, extractor).items():
             influences[name] = found.estimate.influence_N
             results[name] = _result(found, extractor, against)
-        if metric.kind == "fd" and len(features_ND) >= 2 * BLOCKS:
-            corrected[metric.name] = jackknife(features_ND, against.gaussian[metric.extractor])
     record = _record(
         source, passed, against, extractors, results=results, per_seed=_save(out, influences)
     )
     record.save(out / "record.json")
-    return Measurement(record, corrected)
+    return record
 
 
 @final
@@ -163,10 +140,11 @@ class _Found:
     better: Better
     percent: bool = False
     floor: float | None = None
+    corrected: Corrected | None = None
 
 
 def _require_real(metric: ImageMetric, against: Against) -> None:
-    if metric.kind != "fd" and metric.extractor not in against.features:
+    if metric.kind not in ALONE and metric.extractor not in against.features:
         msg = (
             f"{metric.name} compares with real images, {against.name} holds statistics alone; "
             "give the images as --reference, a folder or .zip"
@@ -175,14 +153,22 @@ def _require_real(metric: ImageMetric, against: Against) -> None:
 
 
 def _estimates(
-    metric: ImageMetric, features_ND: NDArray[np.float32], against: Against
+    metric: ImageMetric,
+    features_ND: NDArray[np.float32],
+    against: Against,
+    extractor: Extractor,
 ) -> dict[str, _Found]:
     name = metric.extractor
-    if metric.kind == "fd":
+    if metric.kind in ALONE:
         reference = against.gaussian[name]
+        estimate = alone(metric.kind, features_ND, reference, extractor)
+        better: Better = "higher" if metric.kind == "is" else "lower"
+        if metric.kind != "fd":
+            return {metric.name: _Found(estimate, metric.label, better)}
         floor = frechet_noise_floor(reference.cov_DD, len(features_ND))
-        estimate = frechet(features_ND, reference)
-        return {metric.name: _Found(estimate, metric.label, "lower", floor=floor)}
+        corrected = pooled_jackknife([features_ND], reference)
+        found = _Found(estimate, metric.label, better, floor=floor, corrected=corrected)
+        return {metric.name: found}
     real_MD = against.features[name]
     if metric.kind in {"kid", "cmmd"}:
         estimate = (kid if metric.kind == "kid" else cmmd)(features_ND, real_MD)
@@ -224,15 +210,9 @@ def _result(found: _Found, extractor: Extractor, against: Against) -> MetricResu
         reference=StatisticsSource(
             name=against.name, sha256=against.sha256, num_images=against.num_images
         ),
-        features=FeatureSource(
-            name=extractor.name,
-            weights_sha256=extractor.weights_sha256,
-            resize=extractor.resize,
-            precision=extractor.precision,
-            tf32=extractor.tf32,
-            comparable=extractor.comparable,
-        ),
+        features=feature_source(extractor),
         terms=dict(estimate.terms),
+        corrected=stored_correction(found.corrected),
     )
 
 

@@ -1,6 +1,7 @@
 """References in the cache: built from images, described, and written for other tools."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, final
@@ -14,9 +15,10 @@ from guidebench.metrics.build import build_reference
 from guidebench.metrics.images import ImageSource
 from guidebench.metrics.names import ImageMetric
 from guidebench.metrics.reference import ReferenceFile
-from guidebench.runs.measurement import extractors_for
+from guidebench.runs.extractors import extractors_for
 
 _SUFFIX: Final = ".safetensors"
+_KEY: Final = re.compile("[0-9a-f]{8,64}")
 
 
 @final
@@ -67,17 +69,28 @@ class Build:
 
 
 def find_reference(name: str) -> Path:
-    """A reference by its name in the cache, or a file.
+    """A reference by its name in the cache, by the first digits of its key, or a file.
 
     Raises:
-        UserError: where there is none.
+        UserError: where there is none, or the digits fit several.
     """
     path = Path(name) if name.endswith(_SUFFIX) else reference_path(name)
-    if not path.is_file():
-        there = ", ".join(p.stem for p in stored_references()) or "none"
-        msg = f"there is no reference {name} ({path}); the cache has {there}"
-        raise UserError(msg)
-    return path
+    if path.is_file():
+        return path
+    keyed = [p for p in stored_references() if _KEY.fullmatch(name) and _key(p).startswith(name)]
+    if len(keyed) == 1:
+        return keyed[0]
+    which = "are several references" if keyed else "is no reference"
+    there = ", ".join(p.stem for p in keyed or stored_references()) or "none"
+    msg = (
+        f"there {which} {name} ({path}); the cache has {there}; `guidebench reference build` or "
+        "`reference import` makes one"
+    )
+    raise UserError(msg)
+
+
+def _key(path: Path) -> str:
+    return ReferenceFile.load(path).key or ""
 
 
 def stored_references() -> list[Path]:

@@ -18,8 +18,9 @@ from guidebench.base import UserError
 from guidebench.checkpoints.builtin import builtin_file
 from guidebench.checkpoints.network_file import NetworkFile
 from guidebench.checkpoints.weights import load_snapshots
-from guidebench.measure.clock import timed
+from guidebench.measure.clock import part, timed
 from guidebench.measure.flops import count_flops
+from guidebench.measure.stopwatch import stopwatch
 from guidebench.networks import Denoiser, build_denoiser
 from guidebench.runs.domains import domain_of
 from guidebench.runs.execution import Execution
@@ -96,6 +97,7 @@ class Sampler:
     def __init__(self, spec: RunSpec) -> None:
         self.spec, self.domain = spec, domain_of(spec)
         self.device = torch.device(spec.device)
+        self._watch = stopwatch(self.device)
         self._warm: set[int] = set()
         self.plan: Plan | None = None
         if spec.sampler is not None and spec.scheme is not None:
@@ -138,10 +140,10 @@ class Sampler:
         calls: Counter[str] = Counter()
         for start in range(0, len(seeds), size):
             batch = seeds[start : start + size]
-            (arrays, made), seconds = timed(lambda b=batch: self._batch(b), wait=self._wait)  # type: ignore[misc]
+            (arrays, made), timing = timed(lambda b=batch: self._batch(b), self._watch)  # type: ignore[misc]
             cold = len(batch) not in self._warm
             self._warm.add(len(batch))
-            batches.append(Batch(len(batch), seconds, cold))
+            batches.append(Batch(len(batch), timing.seconds, cold, timing.parts))
             parts.append(arrays)
             calls += made
         if (expected := self.plan.network_calls()) != {
@@ -158,7 +160,8 @@ class Sampler:
         assert self._execution is not None
         assert spec.sampler is not None
         start = self.domain.start(seeds_B, spec.sampler.sigma_max, self.device)
-        x, calls = self._execution.integrate(start)
+        with part("sample"):
+            x, calls = self._execution.integrate(start)
         try:
             return self.domain.finish(x, start), calls
         except UserError as error:
@@ -171,10 +174,6 @@ class Sampler:
         self._execution = Execution(self.spec, self.plan, self.networks)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     @torch.inference_mode()
     def flops_per_image(self) -> float | None:

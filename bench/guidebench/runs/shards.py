@@ -6,7 +6,7 @@ Shapes: n samples of one shard.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -23,17 +23,54 @@ Arrays = Mapping[str, NDArray[Any]]
 @final
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Timing of one sampled batch; `cold` marks the first of its kind in its process."""
+    """Timing of one sampled batch; `cold` marks the first of its kind in its process.
+
+    `parts` has the seconds of its phases by name: sample, decode, features.
+    """
 
     images: int
     seconds: float
     cold: bool
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Where, when and at what price a shard was made.
+
+    `host` and `process` are digests and random digits, `world` the number of ranks that were
+    started together. `began` and `ended` are seconds since the
+    epoch. `peak_flops` is the matrix product rate of this process, in FLOP/s; `steal` the share
+    of processor time that the host's hypervisor gave to others. `notes` say by field what was not
+    measured and why; `doubts` are about the times.
+    """
+
+    host: str
+    process: str
+    device: str
+    device_id: str
+    device_name: str
+    world: int
+    began: float
+    ended: float
+    load_seconds: float
+    peak_flops: float | None
+    energy_joules: float | None
+    idle_watts: float | None
+    steal: float | None
+    notes: dict[str, str]
+    doubts: tuple[str, ...]
+    environment: dict[str, str | int | float | bool | None]
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """What one shard holds: arrays with one row per seed, digests, timings and peak memory."""
+    """What one shard holds: arrays with one row per seed, digests, timings and peak memory.
+
+    Shards of version 0.1's first months do not say who made them: `work` is None.
+    """
 
     arrays: Arrays
     sha256: str
@@ -41,6 +78,7 @@ class Shard:
     network_calls: dict[str, int]
     memory: dict[str, int | None]
     reduced_batch_size: int | None = None
+    work: Work | None = None
 
 
 def digest(arrays: Arrays) -> str:
@@ -68,6 +106,7 @@ def write_shard(
     network_calls: Mapping[str, int],
     memory: Mapping[str, int | None],
     reduced_batch_size: int | None = None,
+    work: Work | None = None,
 ) -> None:
     """Write one finished shard, whole or not at all."""
     facts = {
@@ -78,6 +117,7 @@ def write_shard(
         "network_calls": dict(network_calls),
         "memory": dict(memory),
         "reduced_batch_size": reduced_batch_size,
+        "work": asdict(work) if work else None,
     }
     contiguous = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
     data = save(contiguous, {"shard": json.dumps(facts, allow_nan=False)})
@@ -106,4 +146,16 @@ def read_shard(path: Path, *, spec_sha256: str, seeds: range) -> Shard | None:
         network_calls=facts["network_calls"],
         memory=facts["memory"],
         reduced_batch_size=facts.get("reduced_batch_size"),
+        work=_work(facts.get("work")),
     )
+
+
+def _work(found: dict[str, Any] | None) -> Work | None:
+    """None too where another version wrote other fields: costs are not worth a shard."""
+    if found is None:
+        return None
+    try:
+        known: dict[str, Any] = found | {"doubts": tuple(found["doubts"])}
+        return Work(**known)
+    except (KeyError, TypeError):
+        return None

@@ -4,6 +4,7 @@ Shapes: N samples, D features.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from guidebench.base import UserError
 from guidebench.metrics._checks import Floats, require_seeds
-from guidebench.metrics.estimate import NORMAL_97_5
-from guidebench.metrics.frechet import GaussianReference, frechet_to
+from guidebench.metrics.estimate import NORMAL_97_5, Estimate
+from guidebench.metrics.frechet import GaussianReference, frechet, frechet_to
 from guidebench.metrics.moments import Moments, MomentSums, require_features
 
 BLOCKS: Final = 20
@@ -25,7 +26,8 @@ _SMALLEST: Final = 0.1  # of N, as 5,000 of 50,000
 class Corrected:
     """An estimate of the distance at infinite N: the interval is for that, not for E[FD_N].
 
-    `at_n` is the plain value at N; `spread` the standard error of `at_n` by the same blocks.
+    `at_n` is the plain value at N. `standard_error` is the block jackknife's, of `at_n` too: the
+    correction does not move it to first order.
     """
 
     value: float
@@ -87,14 +89,35 @@ def _without(whole: MomentSums, part: MomentSums) -> Moments:
     return left.finish()
 
 
+def pooled_jackknife(repeats: Sequence[Floats], reference: GaussianReference) -> Corrected | None:
+    """Mean over repeats of equal size on disjoint seeds; None where N does not fill the blocks.
+
+    Raises:
+        ValueError: where features are no matrix.
+        UserError: where dimensions differ.
+    """
+    if any(len(features_ND) < 2 * BLOCKS for features_ND in repeats):
+        return None
+    found = [jackknife(features_ND, reference) for features_ND in repeats]
+    return Corrected(
+        value=math.fsum(f.value for f in found) / len(found),
+        standard_error=math.hypot(*(f.standard_error for f in found)) / len(found),
+        at_n=math.fsum(f.at_n for f in found) / len(found),
+    )
+
+
 def fd_infinity(
     features_ND: Floats, reference: GaussianReference, *, seed: int = 0, points: int = _POINTS
-) -> float:
+) -> Estimate:
     """FD-infinity, Chong and Forsyth (arXiv:1911.07023): the intercept over 1/N.
 
     Distances of the first n of a random order, for `points` values of n evenly between N/10 and
-    N, and a straight line through them. About a quarter noisier than `jackknife`, which also
-    has an interval; it is here because others report it.
+    N, and a straight line through them. About a quarter noisier than `jackknife`, since early
+    samples count more; it is here because others report it.
+
+    Returns:
+        The intercept. It is a weighted sum of the distances, so the influence of a sample is
+        that of the whole set times the sum of weight N / n over the sets that it is in.
 
     Raises:
         ValueError: where `features_ND` is not a matrix.
@@ -111,5 +134,11 @@ def fd_infinity(
             sums.update(features_ND[np.sort(order[taken:size])])
             taken = size
         found.append(frechet_to(sums.finish(), reference))
-    intercept = np.polynomial.polynomial.polyfit(1 / sizes, found, 1)[0]
-    return float(intercept)
+    weights = np.linalg.pinv(np.stack([np.ones(points), 1 / sizes], axis=1))[0]
+    share_N = np.zeros(num)
+    for weight, size in zip(weights, sizes.tolist(), strict=True):
+        share_N[order[:size]] += weight * num / size
+    influence_N = frechet(features_ND, reference).influence_N * share_N
+    return Estimate(
+        value=float(weights @ np.array(found)), influence_N=influence_N - influence_N.mean()
+    )

@@ -49,9 +49,17 @@ def features_of(
     extractors: "Mapping[str, Extractor]",
     *,
     workers: int,
+    sampled: bool = True,
     progress: Progress = lambda *_: None,
 ) -> Passed:
     """Decode every image once and give it to all extractors.
+
+    Args:
+        source: The images.
+        extractors: By metric.
+        workers: Decoding processes.
+        sampled: Whether a network made the images; see `batches`.
+        progress: Called with images done and in all.
 
     Raises:
         UserError: for an image that cannot be used, by name.
@@ -61,7 +69,7 @@ def features_of(
         for name, extractor in extractors.items()
     }
     digest, size, done = b"", (0, 0), 0
-    for batch in batches(source, batch_size=_BATCH, workers=workers):
+    for batch in batches(source, batch_size=_BATCH, workers=workers, sampled=sampled):
         for name, extractor in extractors.items():
             found[name][done : batch.end] = extractor.extract(batch.images_BHWC)
         digest, size, done = batch.digest, batch.images_BHWC.shape[1:3], batch.end
@@ -92,7 +100,10 @@ def build_reference(
         UserError: for an image that cannot be used, by name, or fewer than two images.
     """
     work = _Work.load(state, _question(source, extractors), extractors)
-    found = batches(source, batch_size=_BATCH, workers=workers, start=work.done, digest=work.digest)
+    found = batches(
+        source, batch_size=_BATCH, workers=workers,
+        start=work.done, digest=work.digest, sampled=False,
+    )  # fmt: skip
     waiting: dict[str, list[NDArray[np.float32]]] = {metric: [] for metric in extractors}
     for batch in found:
         for metric, extractor in extractors.items():

@@ -5,21 +5,40 @@ KIND:EXTRACTOR is a metric on the features of EXTRACTOR, `fd:dinov2-vits14` for 
 """
 
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Final, Literal, final
 
 from guidebench.base import UserError
 
 UNTRAINED: Final = "untrained:"
-Kind = Literal["fd", "kid", "cmmd", "precision_recall", "density_coverage", "copies"]
+DIGITS: Final = "digits"
+"""The classifier of 8x8 digits that comes in the package."""
+
+DINOV2: Final = tuple(
+    f"dinov2-vit{size}14{registers}" for registers in ("", "-reg4") for size in "sblg"
+)
+"""FD_DINOv2 is taken on dinov2-vitl14, without registers."""
+
+OWN_GROUP: Final = "guidebench.features"
+"""Entry points under which installed packages offer feature networks of their own."""
+
+Kind = Literal[
+    "fd", "fd_infinity", "kid", "cmmd", "is", "precision_recall", "density_coverage", "copies"
+]
 KINDS: Final[dict[Kind, tuple[str, str]]] = {
     "fd": ("FD", "inception"),
+    "fd_infinity": ("FD∞", "inception"),
     "kid": ("KID", "inception"),
     "cmmd": ("CMMD", "dinov2-vitl14"),
+    "is": ("IS", "inception"),
     "precision_recall": ("", "inception"),
     "density_coverage": ("", "dinov2-vitl14"),
     "copies": ("copies", "dinov2-vitl14"),
 }
 """How tables write each kind, and the features that it is taken on unless others are named."""
+
+ALONE: Final[tuple[Kind, ...]] = ("fd", "fd_infinity", "is")
+"""Kinds that need no features of real images: statistics of them, or nothing."""
 
 _PAPERS: Final = {"fid": ("FID", "inception"), "fd_dinov2": ("FD_DINOv2", "dinov2-vitl14")}
 
@@ -35,8 +54,19 @@ class ImageMetric:
     kind: Kind = "fd"
 
 
+def own_extractors() -> dict[str, EntryPoint]:
+    """What installed packages offer, by name."""
+    return {found.name: found for found in entry_points(group=OWN_GROUP)}
+
+
+def has_published_weights(extractor: str) -> bool:
+    """Whether an extractor's weights are a file of the cache: not so for digits and untrained."""
+    own = extractor == DIGITS or extractor.startswith(UNTRAINED)
+    return not own and extractor not in own_extractors()
+
+
 def image_metric(name: str) -> ImageMetric:
-    """Parse the name of a metric that needs statistics of real images alone.
+    """Parse the name of a metric that needs no more than statistics of real images.
 
     >>> image_metric("fid").extractor
     'inception'
@@ -46,13 +76,12 @@ def image_metric(name: str) -> ImageMetric:
     Raises:
         UserError: for a name that is no such metric.
     """
-    if name in _PAPERS:
-        return ImageMetric(name, *_PAPERS[name])
-    kind, _, extractor = name.partition(":")
-    if kind != "fd" or not extractor:
-        msg = f"images have no metric {name}; they have {', '.join(_PAPERS)} and fd:EXTRACTOR"
+    kind = name.partition(":")[0]
+    if name not in _PAPERS and (kind not in ALONE or name == "fd"):
+        there = ", ".join((*_PAPERS, *ALONE[1:]))
+        msg = f"images have no metric {name}; they have {there} and fd:EXTRACTOR"
         raise UserError(msg)
-    return ImageMetric(name, f"FD {extractor}", extractor)
+    return measured_metric(name)
 
 
 def measured_metric(name: str) -> ImageMetric:

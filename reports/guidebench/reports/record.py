@@ -56,6 +56,19 @@ class FeatureSource(Part):
     comparable: bool = True
 
 
+class BiasCorrected(Part):
+    """A distance without its bias at finite N, by the block jackknife.
+
+    `interval_95` covers the value at infinite N. `standard_error` is also the block jackknife's
+    own error of the plain value, to hold beside the influences'.
+    """
+
+    value: float
+    standard_error: float
+    interval_95: tuple[float, float]
+    blocks: int
+
+
 class MetricResult(Part):
     """One metric of one run.
 
@@ -75,6 +88,8 @@ class MetricResult(Part):
     reference: StatisticsSource | None
     features: FeatureSource | None
     terms: dict[str, float] = Field(default_factory=dict)
+    interval_covers: str = "the expectation at this number of images"
+    corrected: BiasCorrected | None = None
 
 
 class PublishedValue(Part):
@@ -98,7 +113,7 @@ class NetworkUse(Part):
 
 
 class Memory(Part):
-    """Peak bytes; `host` is the largest resident set of one worker process."""
+    """Peak bytes of a rank; `host` is the resident set of its process, `device` all of a GPU's."""
 
     allocated: int | None
     reserved: int | None
@@ -106,8 +121,42 @@ class Memory(Part):
     host: int | None
 
 
+class Phases(Part):
+    """Seconds that went into each phase, summed over all ranks.
+
+    `load` reads networks, `warm_up` is first calls; the others are of all later batches.
+    """
+
+    load: float
+    warm_up: float
+    sample: float
+    decode: float
+    features: float
+
+
+class RankCost(Part):
+    """What one rank of a run did. `host` and `device` tell ranks on one machine or device.
+
+    Energy and `idle_watts` are those of the whole device, as NVML counts them.
+    """
+
+    host: str
+    device: str
+    device_name: str
+    images: int
+    images_per_second: float | None
+    peak_memory_bytes: Memory
+    energy_joules: float | None = None
+    idle_watts: float | None = None
+
+
 class Cost(Part):
     """What the samples cost. Raw repeats are kept in `batch_seconds`.
+
+    A multiply-add is two FLOPs. `fraction_of_peak` is the networks' FLOPs over the time spent in
+    the sampler, by `peak_flops_per_second`: the rate of a square matrix product on the same
+    device, threads and precision. `images_per_second` is the sum over ranks of their own rates; a
+    rank that had other rows to do meanwhile counts at the mean rate, so that rows compare.
 
     `reduced_batch_size` is the smallest size that was used after memory ran out; None where
     every batch had `batch_size`, and only then are the bits those of the spec.
@@ -130,6 +179,10 @@ class Cost(Part):
     first_call_seconds: float | None
     batch_seconds: tuple[float, ...]
     doubts: tuple[str, ...]
+    peak_flops_per_second: float | None = None
+    total_peak_memory_bytes: Memory | None = None
+    phases: Phases | None = None
+    per_rank: tuple[RankCost, ...] = ()
 
 
 class CurvePoint(Part):

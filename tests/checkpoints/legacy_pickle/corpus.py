@@ -3,6 +3,7 @@
 What harm means is written into each file when it is made: COMMAND touches the marker.
 """
 
+import random
 import struct
 from collections import OrderedDict
 from typing import Any, Final
@@ -81,16 +82,55 @@ class FakeTensor:
         return vars(torch)["_utils"]._rebuild_tensor_v2, arguments
 
 
-def with_first_parameter(value: object) -> bytes:
+def with_first_parameter(value: object, name: str = "out_gain") -> bytes:
     """An official file whose `out_gain` is something else."""
     ema = official.wrapped(official.half(small_network()), **CONFIG)
-    ema.meta["state"]["_modules"]["unet"].meta["state"]["_parameters"]["out_gain"] = value
+    ema.meta["state"]["_modules"]["unet"].meta["state"]["_parameters"][name] = value
     return official.dumped({"encoder": official.encoder("rgb"), "ema": ema}, 4)
 
 
 def with_arguments(**changes: object) -> bytes:
     ema = official.wrapped(official.half(small_network()), **(CONFIG | changes))
     return official.dumped({"encoder": official.encoder("rgb"), "ema": ema}, 4)
+
+
+def with_one_tensor_twice() -> bytes:
+    ema = official.wrapped(official.half(small_network()), **CONFIG)
+    unet = ema.meta["state"]["_modules"]["unet"].meta["state"]["_parameters"]
+    unet["again"] = unet["out_gain"]
+    return official.dumped({"ema": ema}, 4)
+
+
+def with_transposed(layer: str) -> bytes:
+    """An official file that stores one layer's weight column by column."""
+    ema = official.wrapped(official.half(small_network()), **CONFIG)
+    unet = ema.meta["state"]["_modules"]["unet"].meta["state"]["_modules"]
+    parameters = unet[layer].meta["state"]["_parameters"]
+    stored = parameters["weight"].detach().t().contiguous().t()
+    parameters["weight"] = torch.nn.Parameter(stored, requires_grad=False)
+    return official.dumped({"ema": ema}, 4)
+
+
+def with_encoder(**state: object) -> bytes:
+    encoder = official.encoder("stability-vae")
+    encoder.meta["state"].update(state)
+    ema = official.wrapped(official.half(small_network()), **CONFIG)
+    return official.dumped({"encoder": encoder, "ema": ema}, 4)
+
+
+def mutants(count: int) -> dict[str, bytes]:
+    """Bit flips and lost bytes of an official file; some only change a weight."""
+    rng, whole, found = random.Random(0), good(), {}
+    for index in range(count):
+        mutant = bytearray(whole)
+        for _ in range(rng.choice([1, 1, 2, 8])):
+            place = rng.randrange(len(mutant))
+            if rng.random() < 0.7:
+                mutant[place] ^= 1 << rng.randrange(8)
+            else:
+                del mutant[place : place + rng.randrange(1, 9)]
+        found[f"mutant {index}"] = bytes(mutant)
+    return found
 
 
 def broken() -> dict[str, bytes]:
@@ -138,6 +178,21 @@ def broken() -> dict[str, bytes]:
         "big-endian numbers": official.dumped(
             {"fid": {"mu": np.zeros(3, dtype=">f8"), "sigma": eye}}, 4
         ),
+        "statistics that are not finite": official.reference_bytes(
+            9, {"fid": (np.full(3, np.nan), eye)}
+        ),
+        "statistics of nothing": official.reference_bytes(
+            9, {"fid": (np.zeros(0), np.zeros((0, 0)))}
+        ),
+        "fewer images than none": official.reference_bytes(-9, {"fid": (np.zeros(3), eye)}),
+        "one tensor in two places": with_one_tensor_twice(),
+        "an encoder that is not finite": with_encoder(scale=np.full((1, 4, 1, 1), np.nan, "f4")),
+        "an encoder that divides by 0": with_encoder(scale=np.zeros((1, 4, 1, 1), "f4")),
+        "an encoder of a million channels": with_encoder(bias=np.ones(10**6, "f4")),
+        "a class that is no name": official.dumped(
+            {"ema": official.Persistent("Evil\n\x1b[2J", {})}, 4
+        ),
+        "a tensor that is no name": with_first_parameter(torch.nn.Parameter(nan), "a\n\x1b[31m"),
         "statistics that do not fit": official.reference_bytes(9, {"fid": (np.zeros(2), eye)}),
         "statistics under another key": official.dumped({"mu": np.zeros(3), "sigma": eye}, 4),
     }  # fmt: skip

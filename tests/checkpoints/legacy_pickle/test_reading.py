@@ -1,5 +1,6 @@
 """Published formats: bit-exact, in every protocol and spelling, and nothing but UserError."""
 
+import os
 import random
 from pathlib import Path
 from typing import Literal
@@ -121,6 +122,23 @@ def test_tensors_of_another_network_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1 of its tensors .*emb_label.weight is \(16, 4\), exp"):
         convert_network(path, tmp_path / "out.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize("name", ["modèle.pkl", 'a "b" \\ \t.pkl', os.fsdecode(b"\xff.pkl")])
+def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(corpus.good())
+    (made,) = convert_network(tmp_path / name, tmp_path / "out.safetensors").sources
+    assert NetworkFile.load(tmp_path / "out.safetensors").header.sources == (made,)
+    assert made.file == name.encode(errors="replace").decode()
+
+
+def test_numbers_stored_in_another_order_come_back_in_ours(tmp_path: Path) -> None:
+    plain = corpus.small_network().half().state_dict()["unet.emb_noise.weight"]
+    (tmp_path / NAME).write_bytes(corpus.with_transposed("emb_noise"))
+    convert_network(tmp_path / NAME, tmp_path / "out.safetensors")
+    found = NetworkFile.load(tmp_path / "out.safetensors").tensors["unet.emb_noise.weight"]
+    assert found.is_contiguous()
+    assert torch.equal(found, plain)
 
 
 def test_an_altered_file_is_told_from_its_digest(tmp_path: Path) -> None:

@@ -15,7 +15,13 @@ from torch import Tensor
 from typing_extensions import TypeIs
 
 from guidebench.checkpoints.legacy_pickle.opcodes import read_pickle
-from guidebench.checkpoints.legacy_pickle.records import Call, Global, PersistentId, RefusedError
+from guidebench.checkpoints.legacy_pickle.records import (
+    Call,
+    Global,
+    PersistentId,
+    RefusedError,
+    Seen,
+)
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _TORCH_PROTOCOL: Final = 1001
@@ -27,6 +33,7 @@ _STORAGES: Final = {
 }
 _DTYPES: Final = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
 _DIMENSIONS: Final = 8
+_ENCODE: Final = "_codecs.encode"
 
 
 def is_call(value: Any, *names: str) -> TypeIs[Call]:  # noqa: ANN401
@@ -54,9 +61,16 @@ def described(value: Any) -> str:  # noqa: ANN401
     return f"the global {value.name}" if isinstance(value, Global) else type(value).__name__
 
 
+def shown(value: Any) -> str:  # noqa: ANN401
+    """A number or text itself, cut; anything else in words, for its text may be without end."""
+    if value is None or isinstance(value, int | float):
+        return str(value)[:30]
+    return repr(value[:30]) if isinstance(value, str) else described(value)
+
+
 def _non_negative(value: Any) -> int:  # noqa: ANN401
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 40:
-        msg = f"a size or stride of {str(value)[:30]}"
+        msg = f"a size or stride of {shown(value)}"
         raise RefusedError(msg)
     return value
 
@@ -68,8 +82,8 @@ def _sizes(value: Any) -> tuple[int, ...]:  # noqa: ANN401
     return tuple(_non_negative(v) for v in value)
 
 
-def tensor(record: Any, name: str) -> Tensor:  # noqa: ANN401
-    """A parameter or buffer, in its stored dtype, bit for bit.
+def tensor(record: Any, name: str, seen: Seen) -> Tensor:  # noqa: ANN401
+    """A parameter or buffer, in its stored dtype, bit for bit; its storage is its own.
 
     Raises:
         RefusedError: for anything else than published files hold, or sizes beyond the storage.
@@ -79,7 +93,7 @@ def tensor(record: Any, name: str) -> Tensor:  # noqa: ANN401
         if as_dict(hooks, f"hooks of {name}"):
             msg = f"{name} has hooks"
             raise RefusedError(msg)
-        return tensor(data, name)
+        return tensor(data, name, seen)
     if not is_call(record, "torch._utils._rebuild_tensor_v2") or record.built:
         msg = f"{name} is {described(record)}, not a tensor"
         raise RefusedError(msg)
@@ -87,7 +101,7 @@ def tensor(record: Any, name: str) -> Tensor:  # noqa: ANN401
     if as_dict(hooks, f"hooks of {name}") or any(metadata):
         msg = f"{name} has hooks or metadata"
         raise RefusedError(msg)
-    flat, start = _storage(storage, name), _non_negative(start)
+    flat, start = _storage(storage, name, seen), _non_negative(start)
     sizes, strides = _sizes(size), _sizes(stride)
     last = start + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))
     if math.prod(sizes) and last >= len(flat):
@@ -99,12 +113,14 @@ def tensor(record: Any, name: str) -> Tensor:  # noqa: ANN401
     return flat.as_strided(sizes, strides, start)
 
 
-def _storage(record: Any, name: str) -> Tensor:  # noqa: ANN401
+def _storage(record: Any, name: str, seen: Seen) -> Tensor:  # noqa: ANN401
     """Torch's legacy stream: four small pickles, the keys, then a count and the raw numbers."""
     if not is_call(record, "torch.storage._load_from_bytes") or record.built:
         msg = f"the numbers of {name} are {described(record)}"
         raise RefusedError(msg)
-    blob = _bytes(record.arguments[0])
+    stored = record.arguments[0]
+    seen.once(stored.arguments[0] if is_call(stored, _ENCODE) else stored, name)
+    blob = _bytes(stored)
     if not isinstance(blob, memoryview):
         msg = f"the numbers of {name} are {described(blob)}"
         raise RefusedError(msg)
@@ -132,7 +148,7 @@ def _storage(record: Any, name: str) -> Tensor:  # noqa: ANN401
 
 def _bytes(record: Any) -> Any:  # noqa: ANN401
     """Bytes, which protocol 2 writes as a text to be encoded; anything else stays as it is."""
-    if is_call(record, "_codecs.encode") and record.arguments[1:] == ("latin1",):
+    if is_call(record, _ENCODE) and record.arguments[1:] == ("latin1",):
         text = record.arguments[0]
         return memoryview(bytearray(text, "latin1")) if isinstance(text, str) else record
     return record
@@ -197,7 +213,7 @@ def _dtype(record: Any, name: str) -> np.dtype[Any]:  # noqa: ANN401
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if code in _DTYPES and order in ("<", "|"):
             return np.dtype(f"<{code}")
-        msg = f"{name} holds numbers of type {code!r}, byte order {str(order)[:5]!r}"
+        msg = f"{name} holds numbers of type {code!r}, byte order {shown(order)}"
         raise RefusedError(msg)
     msg = f"the type of {name} is {described(record)}"
     raise RefusedError(msg)

@@ -72,13 +72,18 @@ def _read(path: Path, expected: str | None, make: Callable[[Any, Source], T]) ->
     try:
         return parse(view, source, make)
     except _FAILURES as error:
-        text = str(error).splitlines()
-        reason = (text[0] if text else type(error).__name__)[:300]
+        lines = str(error).splitlines()
+        reason = _printable((lines[0] if lines else type(error).__name__)[:300])
         msg = (
             f"{path} is refused: {reason}; guidebench reads the EDM2 networks and reference "
             "statistics as published, and runs nothing in them"
         )
         raise UserError(msg) from error
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: some of the words are the file's."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def parse(view: memoryview, source: Source, make: Callable[[Any, Source], T]) -> T:
@@ -109,4 +114,5 @@ def _mapped(path: Path, expected: str | None) -> tuple[memoryview, Source]:
             "altered; delete it and fetch it again"
         )
         raise UserError(msg)
-    return view, Source(file=path.name, sha256=found, bytes=size)
+    name = path.name.encode(errors="replace").decode()  # any bytes may name a file
+    return view, Source(file=name, sha256=found, bytes=size)

@@ -1,5 +1,6 @@
 """Persistent objects and torch modules from records: class names, arguments and tensors."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -7,8 +8,8 @@ from typing import Any, Final, final
 from torch import Tensor
 
 from guidebench.base import sha256_bytes
-from guidebench.checkpoints.legacy_pickle.arrays import as_dict, described, is_call, tensor
-from guidebench.checkpoints.legacy_pickle.records import RefusedError
+from guidebench.checkpoints.legacy_pickle.arrays import as_dict, described, is_call, shown, tensor
+from guidebench.checkpoints.legacy_pickle.records import RefusedError, Seen
 
 _PERSISTENT: Final = "torch_utils.persistence._reconstruct_persistent_obj"
 _VERSION: Final = 6
@@ -18,6 +19,7 @@ _CONTAINERS: Final = (
     "torch.nn.modules.container.Sequential",
 )
 _DEEPEST: Final = 16
+_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 @final
@@ -58,9 +60,9 @@ def persistent(record: Any, what: str) -> Persistent:  # noqa: ANN401
     kind, version = meta.get("type"), meta.get("version")
     name, source = meta.get("class_name"), meta.get("module_src")
     if kind != "class" or version != _VERSION:
-        msg = f"{what} has persistence type {str(kind)[:20]} and version {str(version)[:20]}"
+        msg = f"{what} has persistence type {shown(kind)} and version {shown(version)}"
         raise RefusedError(msg)
-    if not isinstance(name, str) or not isinstance(source, str):
+    if not isinstance(name, str) or not name.isidentifier() or not isinstance(source, str):
         msg = f"{what} has no class name or no source"
         raise RefusedError(msg)
     state = as_dict(meta.get("state"), f"the state of {what}")
@@ -71,25 +73,40 @@ def state_dict(record: Any, what: str) -> dict[str, Tensor]:  # noqa: ANN401
     """All parameters and persistent buffers below a module, by their dotted names.
 
     Raises:
-        RefusedError: for unknown kinds of modules, or too many levels.
+        RefusedError: for unknown kinds of modules, too many of them, or one in two places.
     """
-    return dict(_tensors(record, what, 0))
+    return dict(_tensors(record, what, 0, Seen()))
 
 
-def _tensors(record: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401
+def _tensors(
+    record: Any,  # noqa: ANN401
+    name: str,
+    depth: int,
+    seen: Seen,
+) -> Iterator[tuple[str, Tensor]]:
+    seen.once(record, name)
     if depth > _DEEPEST:
         msg = f"modules more than {_DEEPEST} levels deep"
         raise RefusedError(msg)
     state = _module_state(record, name)
     transient = _names(state.get("_non_persistent_buffers_set", set()))
     for group in ("_parameters", "_buffers"):
-        for key, value in as_dict(state.get(group, {}), f"{group} of {name}").items():
-            if value is not None and not (group == "_buffers" and key in transient):
-                yield str(key), tensor(value, f"{name}.{key}")
-    for key, value in as_dict(state.get("_modules", {}), f"modules of {name}").items():
+        for key, value in _named(state.get(group, {}), f"{group} of {name}"):
+            if not (group == "_buffers" and key in transient):
+                yield key, tensor(value, f"{name}.{key}", seen)
+    for key, value in _named(state.get("_modules", {}), f"modules of {name}"):
+        for inner, found in _tensors(value, f"{name}.{key}", depth + 1, seen):
+            yield f"{key}.{inner}", found
+
+
+def _named(record: Any, what: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Entries that are not None, by names that a module's attributes or numbers may have."""
+    for key, value in as_dict(record, what).items():
+        if not _NAME.fullmatch(str(key)):
+            msg = f"{what} has an entry named {shown(key)}"
+            raise RefusedError(msg)
         if value is not None:
-            for inner, found in _tensors(value, f"{name}.{key}", depth + 1):
-                yield f"{key}.{inner}", found
+            yield str(key), value
 
 
 def _names(record: Any) -> set[str | int]:  # noqa: ANN401

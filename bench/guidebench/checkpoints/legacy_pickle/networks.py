@@ -7,12 +7,13 @@ network itself.
 import re
 from typing import Annotated, Any, Final, Literal, final
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from guidebench.checkpoints.catalog import images_seen
-from guidebench.checkpoints.legacy_pickle.arrays import array, as_dict, described
+from guidebench.checkpoints.legacy_pickle.arrays import array, as_dict, described, shown
 from guidebench.checkpoints.legacy_pickle.modules import (
     Persistent,
     is_persistent,
@@ -31,6 +32,7 @@ _FIXED: Final = {  # what our network has built in
     "clip_act": 256,
     "resample_filter": [1, 1],
 }
+LATENT_CHANNELS: Final = 4
 _Count = Annotated[int, Field(ge=1, le=16)]
 _Width = Annotated[int, Field(ge=1, le=4096)]
 _Side = Annotated[int, Field(ge=2, le=1024)]
@@ -68,7 +70,7 @@ def network_from(record: Any, source: Source) -> NetworkFile:  # noqa: ANN401
     else:
         top = as_dict(record, "the file")
         if "ema" not in top:
-            keys = ", ".join(sorted(str(k)[:30] for k in list(top)[:6]))
+            keys = ", ".join(sorted(shown(k) for k in list(top)[:6]))
             msg = f"it is a dict of {keys or 'nothing'}, without the network `ema`"
             raise RefusedError(msg)
         model = top["ema"]
@@ -108,15 +110,15 @@ def _edm2_config(found: Persistent) -> dict[str, Any]:
     given.pop("use_fp16", None)  # how to compute is asked for at run time
     for name, fixed in _FIXED.items():
         if (value := given.pop(name, fixed)) != fixed:
-            msg = f"{name} is {str(value)[:30]}, this version has {fixed} built in"
+            msg = f"{name} is {shown(value)}, this version has {fixed} built in"
             raise RefusedError(msg)
     try:
         made = _EDM2Arguments.model_validate(_plain(given))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        msg = f"the network's argument {where[:60]} is {str(first['input'])[:30]}: {first['msg']}"
-        raise RefusedError(msg) from error
+        msg = f"the network's argument {where[:60]} is {shown(first['input'])}: {first['msg']}"
+        raise RefusedError(msg) from None  # its own text would hold all of the value's
     return made.model_dump()
 
 
@@ -133,7 +135,7 @@ def _toy_config(found: Persistent, tensors: dict[str, Tensor]) -> dict[str, Any]
         raise RefusedError(msg)
     sigma_data = found.arguments("in_dim").get("sigma_data", 0.5)
     if not isinstance(sigma_data, float) or not 0 < sigma_data < 100:
-        msg = f"the toy network's sigma_data is {str(sigma_data)[:30]}"
+        msg = f"the toy network's sigma_data is {shown(sigma_data)}"
         raise RefusedError(msg)
     hidden = tensors[layers[0]].shape[0]
     return {"hidden": hidden, "num_layers": len(layers) - 1, "sigma_data": sigma_data}
@@ -144,13 +146,26 @@ def _encoder(record: Any) -> EncoderInfo:  # noqa: ANN401
     if found.class_name == "StandardRGBEncoder":
         return EncoderInfo(kind="rgb")
     if found.class_name == "StabilityVAEEncoder":
-        scale, bias = (
-            tuple(float(v) for v in array(found.state.get(key), f"the encoder's {key}").ravel())
-            for key in ("scale", "bias")
-        )
+        scale, bias = (_per_channel(found.state.get(key), key) for key in ("scale", "bias"))
         return EncoderInfo(kind="stability-vae", scale=scale, bias=bias)
     msg = f"its encoder is of class {found.class_name[:60]}; read are RGB and the Stability VAE"
     raise RefusedError(msg)
+
+
+def _per_channel(record: Any, key: str) -> tuple[float, ...]:  # noqa: ANN401
+    """One finite number for each of the latents' channels."""
+    found = array(record, f"the encoder's {key}")
+    if found.size != LATENT_CHANNELS or found.dtype.kind != "f":
+        msg = (
+            f"the encoder's {key} has shape {found.shape} of {found.dtype}; {LATENT_CHANNELS} "
+            "numbers, one for each channel, belong there"
+        )
+        raise RefusedError(msg)
+    values = tuple(float(v) for v in found.ravel())
+    if not np.isfinite(values).all() or (key == "scale" and min(values) <= 0):
+        msg = f"the encoder's {key} is {values}"
+        raise RefusedError(msg)
+    return values
 
 
 def summary(record: Any) -> dict[str, str]:  # noqa: ANN401
@@ -160,7 +175,8 @@ def summary(record: Any) -> dict[str, str]:  # noqa: ANN401
     for key, value in parts.items():
         if is_persistent(value):
             known = persistent(value, str(key))
-            found[str(key)] = f"{known.class_name}, embedded source {known.source_sha256[:12]}"
+            words = f"{known.class_name[:60]}, embedded source {known.source_sha256[:12]}"
         else:
-            found[str(key)] = described(value)
+            words = described(value)
+        found[str(key)[:30]] = words
     return found

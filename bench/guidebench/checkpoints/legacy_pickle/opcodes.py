@@ -12,7 +12,9 @@ from typing import Any, Final, final
 from guidebench.checkpoints.legacy_pickle.records import Call, Global, PersistentId, RefusedError
 
 MOST_OPCODES: Final = 120_000  # a file of EDM2-M has 27,336: tests, test_memory.py
+MOST_STORAGE_OPCODES: Final = 64  # in each of the five pickles of a storage; torch writes 27
 MOST_STACK: Final = 20_000
+_LARGEST_KEY: Final = 1 << 31
 _LONGEST_TEXT: Final = 4 << 20  # embedded source code is about 50 kB
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _MARK: Final = object()
@@ -26,16 +28,17 @@ def read_pickle(
     Args:
         view: the bytes; slices of it may appear in the result.
         start: where the pickle begins.
-        persistent_ids: allow references to storages, as inside torch's own format.
+        persistent_ids: allow references to storages, as inside torch's own format, which is short.
 
     Raises:
         RefusedError: for any opcode, length or use of the stack that is not expected.
     """
     machine = _Machine(view, start, persistent_ids=persistent_ids)
-    for _ in range(MOST_OPCODES):
+    most = MOST_STORAGE_OPCODES if persistent_ids else MOST_OPCODES
+    for _ in range(most):
         if machine.step():
             return machine.result(), machine.position
-    msg = f"more than {MOST_OPCODES} opcodes"
+    msg = f"more than {most} opcodes"
     raise RefusedError(msg)
 
 
@@ -176,10 +179,17 @@ def _set_items(m: _Machine, pairs: list[Any]) -> None:
         msg = f"entries at byte {m.position} for something that is no dict"
         raise RefusedError(msg)
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        if not isinstance(key, str | int):
-            msg = f"a key of type {type(key).__name__}"
-            raise RefusedError(msg)
-        found[key] = value
+        found[_key(key)] = value
+
+
+def _key(value: Any) -> str | int:  # noqa: ANN401
+    """A text or a small number; large ones can be made to have one hash, and cost hours."""
+    if isinstance(value, str) or (isinstance(value, int) and 0 <= value < _LARGEST_KEY):
+        return value
+    msg = (
+        "a large number as a key" if isinstance(value, int) else f"a key of {type(value).__name__}"
+    )
+    raise RefusedError(msg)
 
 
 def _set_item(m: _Machine) -> None:
@@ -197,10 +207,10 @@ def _append(m: _Machine, values: list[Any]) -> None:
 
 def _add(m: _Machine) -> None:
     values, target = m.pop_to_mark(), m.top()
-    if not isinstance(target, set) or not all(isinstance(v, str | int) for v in values):
+    if not isinstance(target, set):
         msg = f"elements at byte {m.position} for something that is no set"
         raise RefusedError(msg)
-    target.update(values)
+    target.update(map(_key, values))
 
 
 def _tuple(count: int) -> Callable[[_Machine], None]:

@@ -1,7 +1,9 @@
 """What the reader puts in the place of objects: data that can do nothing."""
 
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Final, final
+
+MOST_PARTS: Final = 2_000  # EDM2 has 204 modules and 203 tensors at every size
 
 
 class RefusedError(ValueError):
@@ -37,3 +39,28 @@ class PersistentId:
     """A reference to a storage beside the pickle, as torch writes them."""
 
     value: Any
+
+
+@final
+class Seen:
+    """Modules and storages that were read, each of which is read once.
+
+    A part that stands in two places costs a file a few bytes and its reader the whole part, in
+    every place anew: ten in each of ten, and so on, would never end.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+
+    def once(self, part: object, name: str) -> None:
+        """Note a part, which the records keep alive.
+
+        Raises:
+            RefusedError: where it was read before, or there are too many.
+        """
+        if (first := self._names.setdefault(id(part), name)) is not name:
+            msg = f"{name} is the same object as {first}"
+            raise RefusedError(msg)
+        if len(self._names) > MOST_PARTS:
+            msg = f"more than {MOST_PARTS} modules and tensors"
+            raise RefusedError(msg)

@@ -147,13 +147,20 @@ def _fetch_one(downloader: "Downloader", entry: "Entry") -> None:
 
 
 def _convert(entry: "Entry", downloaded: Path, ready: Path) -> None:
-    from guidebench.checkpoints.lockfile import expected_sha256  # noqa: PLC0415
+    from guidebench.checkpoints.lockfile import expected_sha256, lock_path  # noqa: PLC0415
     from guidebench.runs.conversion import convert_network, import_reference  # noqa: PLC0415
 
-    if entry.kind == "network":
-        convert_network(downloaded, ready, expected_sha256(entry.files[0]))
-    else:
-        import_reference(downloaded, ready)
+    try:
+        if entry.kind == "network":
+            convert_network(downloaded, ready, expected_sha256(entry.files[0]))
+        else:
+            import_reference(downloaded, ready)
+    except UserError as error:
+        msg = (
+            f"{error}; where it is not the published file, delete it and its entry in "
+            f"{lock_path()}, and fetch it again"
+        )
+        raise UserError(msg) from error
 
 
 def _make(downloader: "Downloader", entry: "Entry", line: "ProgressLine") -> None:

@@ -23,14 +23,14 @@ def run(args: argparse.Namespace) -> int:
     """Build, or say that it is there; a killed build goes on from its last few thousand images."""
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.measure import find_device  # noqa: PLC0415
-    from guidebench.metrics.images import open_images  # noqa: PLC0415
     from guidebench.metrics.names import image_metric  # noqa: PLC0415
     from guidebench.runs.references import Build  # noqa: PLC0415
+    from guidebench.runs.run_images import open_any  # noqa: PLC0415
 
     metrics = [image_metric(name) for name in dict.fromkeys(args.metrics.split(","))]
     device = find_device() if args.device == "auto" else args.device
     workers = (len(os.sched_getaffinity(0)) - 1) if args.workers is None else args.workers
-    source = open_images(args.images)
+    source = open_any(args.images)
     job = Build(source, metrics, args.name or args.images.stem, device)
     if job.is_there():
         print(f"{job.path} was built from these images already")

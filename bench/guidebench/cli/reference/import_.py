@@ -1,6 +1,7 @@
 """guidebench reference import FILE [OUT.safetensors]."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from guidebench.base import UserError
@@ -19,6 +20,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="METRIC=NAME",
         help="the feature network that made the statistics, where not the papers' own",
     )
+    parser.add_argument(
+        "--resolution", type=int, metavar="PIXELS",
+        help="a side of the images, if known: others are then refused",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,14 +38,20 @@ def run(args: argparse.Namespace) -> int:
         msg = f"--extractor takes METRIC=NAME, as in fid=inception, got {wrong}"
         raise UserError(msg)
     extractors = {metric: name for metric, _, name in pairs}
+    side = args.resolution
+    if side is not None and side < 1:
+        msg = f"--resolution must be at least 1, got {side}"
+        raise UserError(msg)
+    size = side and (side, side)
     out = args.out or reference_path(args.file.stem)
     if args.file.suffix == ".npz":
         made, notes = import_npz(args.file, extractors)
+        made = replace(made, resolution=size)
         made.save(out)
         for note in notes:
             print(note)
     else:
-        made = import_reference(args.file, out, extractors)
+        made = import_reference(args.file, out, extractors, size)
     holds = ", ".join(f"{m} ({s.extractor}, {len(s.mean_D)})" for m, s in made.statistics.items())
     count = "an unknown number of" if made.num_images is None else f"{made.num_images:,}"
     print(f"{out}: {holds}, from {count} images")

@@ -20,5 +20,7 @@ def run(args: argparse.Namespace) -> int:
     if not found:
         print("no references yet; `guidebench reference build` or `import` makes one")
     for name, facts in found.items():
-        print(f"{name}: {', '.join(facts['statistics'])}; {facts['num_images']} images")
+        key = f", key {facts['key'][:12]}" if facts["key"] else ""
+        num = "an unknown number of" if facts["num_images"] is None else f"{facts['num_images']:,}"
+        print(f"{name}: {', '.join(facts['statistics'])}; {num} images{key}")
     return 0

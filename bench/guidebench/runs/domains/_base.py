@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from guidebench.metrics import Estimate, pool
-from guidebench.reports.record import Display, FeatureSource, MetricResult, StatisticsSource
+from guidebench.metrics.bias import BLOCKS, Corrected
+from guidebench.reports.record import (
+    BiasCorrected,
+    Display,
+    FeatureSource,
+    MetricResult,
+    StatisticsSource,
+)
 from guidebench.sampling.noise import PerSeed
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -45,6 +52,7 @@ class Measured:
     floor_standard_error: float | None
     reference: StatisticsSource | None
     features: FeatureSource | None
+    corrected: Corrected | None = None
 
     def pooled(self) -> Estimate:
         """All repeats as one estimate."""
@@ -65,7 +73,18 @@ class Measured:
             reference=self.reference,
             features=self.features,
             terms=dict(pooled.terms),
+            corrected=stored_correction(self.corrected),
         )
+
+
+def stored_correction(found: Corrected | None) -> BiasCorrected | None:
+    """As it is stored."""
+    return found and BiasCorrected(
+        value=found.value,
+        standard_error=found.standard_error,
+        interval_95=found.interval_95,
+        blocks=BLOCKS,
+    )
 
 
 class AbstractDomain(ABC):
@@ -74,6 +93,14 @@ class AbstractDomain(ABC):
     @abstractmethod
     def start(self, seeds_B: Sequence[int], sigma_max: float, device: torch.device) -> Start:
         """Starting points that depend on each seed alone."""
+
+    @abstractmethod
+    def decode(self, x: Tensor) -> NDArray[Any]:
+        """Samples as people keep them: uint8 images [B, H, W, 1 or 3], or float32 points [B, 2].
+
+        Raises:
+            UserError: for samples that are not finite.
+        """
 
     @abstractmethod
     def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:

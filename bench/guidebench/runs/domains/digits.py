@@ -14,9 +14,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from guidebench.base import UserError
-from guidebench.checkpoints.builtin import builtin_file
-from guidebench.checkpoints.weights import load_snapshots
 from guidebench.data.digits import NUM_CLASSES, decode, load_digits
+from guidebench.measure.clock import part
 from guidebench.metrics import (
     Estimate,
     GaussianReference,
@@ -26,30 +25,20 @@ from guidebench.metrics import (
     nearest_is_training,
     perfect_nearest_share,
 )
-from guidebench.metrics.features import DigitClassifier, DigitFeatures
+from guidebench.metrics.bias import pooled_jackknife
 from guidebench.reports.record import Display, FeatureSource, StatisticsSource
 from guidebench.runs.domains._base import AbstractDomain, Arrays, Measured, Start
+from guidebench.runs.extractors import CLASSIFIER, digit_features
 from guidebench.sampling.noise import PerSeed
 
 _PREVIEW_IMAGES: Final = 200
 _SHAPE: Final = (1, 8, 8)
-CLASSIFIER: Final = "digits-classifier"
-
-
-@lru_cache(maxsize=1)
-def _extractor() -> DigitFeatures:
-    path, digest = builtin_file(CLASSIFIER)
-    file = load_snapshots(path)
-    last = file.snapshots[-1]
-    classifier = DigitClassifier()
-    classifier.load_state_dict(file.reconstruct(last.iteration, last.ema))
-    return DigitFeatures(classifier, weights_sha256=digest)
 
 
 @lru_cache(maxsize=1)
 def _reference() -> GaussianReference:
     """All 1,797 real images, as the papers take all real images."""
-    features, _ = _extractor().extract(load_digits().images_NHW)
+    features, _ = digit_features().extract(load_digits().images_NHW)
     return GaussianReference.from_features(features, name="digits, all 1,797 images")
 
 
@@ -58,7 +47,7 @@ def _held_out_agreement() -> Estimate:
     """The classifier on real images that it has not seen."""
     digits = load_digits()
     keep = digits.held_out_N
-    _, predicted = _extractor().extract(digits.images_NHW[keep])
+    _, predicted = digit_features().extract(digits.images_NHW[keep])
     return agreement(predicted, digits.labels_N[keep])
 
 
@@ -74,19 +63,24 @@ class DigitsDomain(AbstractDomain):
         return Start(tuple(seeds_B), noise, x, torch.eye(NUM_CLASSES, device=device)[asked], asked)
 
     @override
-    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
-        assert start.asked_B is not None
+    def decode(self, x: Tensor) -> NDArray[np.uint8]:
         try:
-            images = decode(x)
+            with part("decode"):
+                return decode(x)[..., None]
         except ValueError as error:
             msg = f"{error}; lower the guidance weight"
             raise UserError(msg) from error
-        return self._described(images, start.asked_B.cpu().numpy())
+
+    @override
+    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
+        assert start.asked_B is not None
+        return self._described(self.decode(x)[..., 0], start.asked_B.cpu().numpy())
 
     def _described(
         self, images_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64]
     ) -> dict[str, NDArray[Any]]:
-        features, predicted = _extractor().extract(images_NHW)
+        with part("features"):
+            features, predicted = digit_features().extract(images_NHW)
         return {
             "images": images_NHW,
             "labels": labels_N,
@@ -123,7 +117,7 @@ class DigitsDomain(AbstractDomain):
     def _features(self) -> FeatureSource:
         return FeatureSource(
             name=CLASSIFIER,
-            weights_sha256=_extractor().weights_sha256,
+            weights_sha256=digit_features().weights_sha256,
             resize=None,
             precision="fp32",
             tf32=False,
@@ -140,6 +134,7 @@ class DigitsDomain(AbstractDomain):
                 name=reference.name, sha256=load_digits().sha256, num_images=reference.count
             ),
             features=self._features(),
+            corrected=pooled_jackknife([r["features"] for r in repeats], reference),
         )
 
     def _agreement(self, repeats: Sequence[Arrays]) -> Measured:

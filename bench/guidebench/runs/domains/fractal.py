@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from guidebench.base import UserError, sha256_bytes
 from guidebench.data.fractal import Fractal
+from guidebench.measure.clock import part
 from guidebench.metrics import (
     Estimate,
     mean_log_density,
@@ -140,19 +141,22 @@ class FractalDomain(AbstractDomain):
         return truth.place(noise.uniform(), noise.normal((2,)), noise.normal((2,)), sigma)
 
     @override
-    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
-        return self._described(x)
-
-    def _described(self, x: Tensor) -> dict[str, NDArray[Any]]:
+    def decode(self, x: Tensor) -> NDArray[np.float32]:
         if not bool(torch.isfinite(x).all()):
             bad = int((~torch.isfinite(x).all(1)).sum())
             msg = f"{bad} of {len(x)} samples are not finite; lower the guidance weight"
             raise UserError(msg)
-        return {"points": x.to("cpu", torch.float32).numpy()}
+        points: NDArray[np.float32] = x.to("cpu", torch.float32).numpy()
+        return points
+
+    @override
+    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
+        with part("decode"):
+            return {"points": self.decode(x)}
 
     @override
     def real(self, seeds_n: Sequence[int]) -> dict[str, NDArray[Any]]:
-        return self._described(self._draw(PerSeed(seeds_n), 0.0))
+        return {"points": self.decode(self._draw(PerSeed(seeds_n), 0.0))}
 
     @override
     def metric_names(self) -> dict[str, str]:

@@ -20,12 +20,14 @@ from guidebench.base import UserError, sha256_file
 from guidebench.checkpoints.cache import weights_path
 from guidebench.checkpoints.network_file import NetworkHeader, read_network_header
 from guidebench.data.codec import Codec, RGBCodec, StabilityVAECodec
-from guidebench.metrics import GaussianReference, frechet, frechet_noise_floor
-from guidebench.metrics.features import Extractor, load_extractor
-from guidebench.metrics.names import UNTRAINED, ImageMetric, image_metric
+from guidebench.measure.clock import part
+from guidebench.metrics import GaussianReference, frechet_noise_floor
+from guidebench.metrics.bias import pooled_jackknife
+from guidebench.metrics.names import ImageMetric, image_metric
 from guidebench.metrics.reference import ReferenceFile
-from guidebench.reports.record import Display, FeatureSource, StatisticsSource
+from guidebench.reports.record import Display, StatisticsSource
 from guidebench.runs.domains._base import AbstractDomain, Arrays, Measured, Start
+from guidebench.runs.extractors import alone, extractor_for, feature_source
 from guidebench.runs.inputs import STABILITY_VAE, checkpoint_path, inputs_of
 from guidebench.runs.spec import CheckpointRef, RunSpec
 from guidebench.sampling.noise import PerSeed
@@ -33,12 +35,6 @@ from guidebench.sampling.noise import PerSeed
 _PREVIEW_IMAGES: Final = 64
 _PREVIEW_PIXELS: Final = 64
 _NO_LABEL: Final = -1
-
-
-@lru_cache(maxsize=4)
-def _extractor(name: str, device: str) -> Extractor:
-    weights = None if name.startswith(UNTRAINED) else weights_path(name)
-    return load_extractor(name, weights, device=torch.device(device))
 
 
 @lru_cache(maxsize=2)
@@ -91,20 +87,26 @@ class ImagesDomain(AbstractDomain):
         return Start(tuple(seeds_B), noise, x, labels, asked)
 
     @override
-    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
+    def decode(self, x: Tensor) -> NDArray[np.uint8]:
         try:
-            images_BHWC = _codec(self.header.model_dump_json(), self.spec.device).decode(x)
+            with part("decode"):
+                return _codec(self.header.model_dump_json(), self.spec.device).decode(x)
         except ValueError as error:
             msg = f"{error}; lower the guidance weight"
             raise UserError(msg) from error
+
+    @override
+    def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
+        images_BHWC = self.decode(x)
         asked = np.full(len(x), _NO_LABEL) if start.asked_B is None else start.asked_B.cpu().numpy()
         first = self.spec.first_seed
         shown = sum(seed < first + _PREVIEW_IMAGES for seed in start.seeds_B)
         extractors = dict.fromkeys(image_metric(name).extractor for name in self.spec.metrics)
-        features = {
-            _array(name): _extractor(name, self.spec.device).extract(images_BHWC)
-            for name in extractors
-        }
+        with part("features"):
+            features = {
+                _array(name): extractor_for(name, self.spec.device).extract(images_BHWC)
+                for name in extractors
+            }
         return features | {
             "labels": asked.astype(np.int64),
             "image_digests": _digests(images_BHWC),
@@ -122,28 +124,28 @@ class ImagesDomain(AbstractDomain):
 
     @override
     def measure(self, names: Sequence[str], repeats: Sequence[Arrays]) -> dict[str, Measured]:
-        return {name: self._frechet(image_metric(name), repeats) for name in names}
+        return {name: self._measured(image_metric(name), repeats) for name in names}
 
-    def _frechet(self, metric: ImageMetric, repeats: Sequence[Arrays]) -> Measured:
+    def _measured(self, metric: ImageMetric, repeats: Sequence[Arrays]) -> Measured:
         path = next(i.path for i in inputs_of(self.spec) if i.kind == "reference")
         file, digest = _reference(path)
-        reference = _gaussian(path, metric.extractor)
-        extractor = _extractor(metric.extractor, self.spec.device)
+        extractor = extractor_for(metric.extractor, self.spec.device)
         features = [repeat[_array(metric.extractor)] for repeat in repeats]
+        needs_reference = metric.kind != "is"
+        gaussian = _gaussian(path, metric.extractor) if needs_reference else None
+        is_fd = metric.kind == "fd" and gaussian is not None
         return Measured(
-            repeats=[frechet(f, reference) for f in features],
-            display=Display(label=metric.label, better="lower"),
-            floor=_floor(path, metric.extractor, len(features[0])),
-            floor_standard_error=None,
-            reference=StatisticsSource(name=file.name, sha256=digest, num_images=file.num_images),
-            features=FeatureSource(
-                name=extractor.name,
-                weights_sha256=extractor.weights_sha256,
-                resize=extractor.resize,
-                precision=extractor.precision,
-                tf32=extractor.tf32,
-                comparable=extractor.comparable,
+            repeats=[alone(metric.kind, f, gaussian, extractor) for f in features],
+            display=Display(
+                label=metric.label, better="higher" if metric.kind == "is" else "lower"
             ),
+            floor=_floor(path, metric.extractor, len(features[0])) if is_fd else None,
+            floor_standard_error=None,
+            reference=StatisticsSource(name=file.name, sha256=digest, num_images=file.num_images)
+            if needs_reference
+            else None,
+            features=feature_source(extractor),
+            corrected=pooled_jackknife(features, gaussian) if is_fd and gaussian else None,
         )
 
     @override
@@ -159,6 +161,8 @@ METRIC_NAMES: Final = {
     "fid": "Fréchet distance on Inception features, 2048-d, against the reference statistics",
     "fd_dinov2": "Fréchet distance on DINOv2 ViT-L/14 features, 1024-d",
     "fd:EXTRACTOR": "Fréchet distance on another extractor's features (`guidebench list features`)",
+    "fd_infinity": "FD-infinity on Inception features, or fd_infinity:EXTRACTOR",
+    "is": "Inception score over all samples at once",
 }
 
 

@@ -1,5 +1,15 @@
-"""Extractors by name. Untrained ones exist for tests and must be asked for by that name."""
+"""Extractors by name: ours, and the user's own.
 
+A package offers its own under the entry point group `guidebench.features`:
+
+    [project.entry-points."guidebench.features"]
+    my-network = "my_package.features:load"
+
+where `load(device: torch.device) -> Extractor`. Its metrics are then `fd:my-network` and so on.
+Untrained networks exist for tests and must be asked for by that name.
+"""
+
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import torch
@@ -8,15 +18,26 @@ from guidebench.base import UserError
 from guidebench.metrics.features.dinov2 import MODELS, load_dinov2, untrained_dinov2
 from guidebench.metrics.features.extractor import Extractor
 from guidebench.metrics.features.inception import load_inception, untrained_inception
-from guidebench.metrics.names import UNTRAINED
+from guidebench.metrics.names import UNTRAINED, own_extractors
 
 
-def load_extractor(name: str, weights: Path | None, *, device: torch.device) -> Extractor:
-    """An extractor on a device; `weights` is its file, None for untrained ones alone.
+def load_extractor(
+    name: str, weights: Path | None, *, device: torch.device, sha256: str | None = None
+) -> Extractor:
+    """An extractor on a device.
+
+    Args:
+        name: Ours, untrained:NAME of each, or the user's own.
+        weights: Their file, for the trained ones of ours alone.
+        device: Where the network goes.
+        sha256: Digest that weights had when they first came, where none is published.
 
     Raises:
-        UserError: for an unknown name, or missing weights or libraries.
+        UserError: for an unknown name, missing weights or libraries, or an own extractor that
+            cannot be loaded or is called otherwise.
     """
+    if own := own_extractors().get(name):
+        return _load_own(own, device)
     network = known_extractor(name)
     if name.startswith(UNTRAINED):
         if network == "inception":
@@ -27,7 +48,7 @@ def load_extractor(name: str, weights: Path | None, *, device: torch.device) -> 
         raise UserError(msg)
     if network == "inception":
         return load_inception(weights, device)
-    return load_dinov2(network, weights, device)
+    return load_dinov2(network, weights, device, sha256)
 
 
 def known_extractor(name: str) -> str:
@@ -37,8 +58,25 @@ def known_extractor(name: str) -> str:
         UserError: for an unknown name.
     """
     network = name.removeprefix(UNTRAINED)
-    if network != "inception" and network not in MODELS:
-        known = ", ".join(["inception", *MODELS])
-        msg = f"unknown feature network {name}; there are {known}, and untrained:NAME of each"
+    if network != "inception" and network not in MODELS and name not in own_extractors():
+        known = ", ".join(["inception", *MODELS, *own_extractors()])
+        msg = f"unknown feature network {name}; there are {known}, and untrained:NAME of ours"
         raise UserError(msg)
     return network
+
+
+def _load_own(entry: EntryPoint, device: torch.device) -> Extractor:
+    try:
+        made = entry.load()(device)
+    except Exception as error:
+        msg = f"the feature network {entry.name} ({entry.value}) cannot be loaded: {error!r}"
+        raise UserError(msg) from error
+    if not isinstance(made, Extractor):
+        msg = f"{entry.value} must return a guidebench Extractor, got {type(made).__name__}"
+        raise UserError(msg)
+    if made.name != entry.name:
+        msg = (
+            f"{entry.value} made an extractor named {made.name}, its entry point says {entry.name}"
+        )
+        raise UserError(msg)
+    return made

@@ -23,14 +23,24 @@ from guidebench.metrics.features.extractor import (
     randomise,
     tensors_sha256,
 )
+from guidebench.metrics.names import DINOV2
 
 SHA256: Final = {
     "dinov2-vitl14": "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
 }
-MODELS: Final = {
-    "dinov2-vits14": "vit_small_patch14_dinov2",
-    "dinov2-vitl14": "vit_large_patch14_dinov2",
-}
+"""Weights whose digest is published with the metric; others are trusted on first use."""
+
+_REGISTERS: Final = "-reg4"
+_SIZES: Final = {"s": "small", "b": "base", "l": "large", "g": "giant"}
+
+
+def _timm_name(name: str) -> str:
+    registers = "_reg4" if name.endswith(_REGISTERS) else ""
+    return f"vit_{_SIZES[name.removeprefix('dinov2-vit')[0]]}_patch14{registers}_dinov2"
+
+
+MODELS: Final = {name: _timm_name(name) for name in DINOV2}
+"""timm's name of each network."""
 _PIXELS: Final = 224
 _GRID: Final = 16  # patches of 14 pixels a side
 _RESIZE: Final = "bicubic with antialias to 224, float, not clamped"
@@ -39,18 +49,29 @@ _MEAN: Final = (0.485, 0.456, 0.406)
 _STD: Final = (0.229, 0.224, 0.225)
 
 
-def load_dinov2(name: str, weights: Path, device: torch.device) -> Extractor:
+def load_dinov2(
+    name: str, weights: Path, device: torch.device, sha256: str | None = None
+) -> Extractor:
     """A DINOv2 network from Meta's published weights.
 
+    Args:
+        name: One of `MODELS`.
+        weights: Their file.
+        device: Where the network goes.
+        sha256: Digest that the file had when it first came, for weights outside `SHA256`.
+
     Raises:
-        UserError: for a name whose digest is not known, or where timm or the weights are missing.
+        UserError: where no digest is known, or where timm or the weights are missing.
     """
-    if name not in SHA256:
-        known = ", ".join(SHA256)
-        msg = f"no digest is known for the weights of {name}; there is {known}"
+    expected = SHA256.get(name, sha256)
+    if expected is None:
+        msg = (
+            f"no digest is known for the weights of {name}; "
+            f"`guidebench checkpoint fetch {name}` records it"
+        )
         raise UserError(msg)
-    network = _network(name, load_weights(weights, SHA256[name], name))
-    return _extractor(name, network, SHA256[name], device, comparable=True)
+    network = _network(name, load_weights(weights, expected, name))
+    return _extractor(name, network, expected, device, comparable=True)
 
 
 def untrained_dinov2(name: str, device: torch.device) -> Extractor:
@@ -110,8 +131,10 @@ def _network(name: str, state: Mapping[str, Tensor] | None) -> nn.Module:
             MODELS[name], pretrained=False, img_size=_PIXELS, num_classes=0, init_values=1.0
         )
     if state is not None:
-        resampled = {**state, "pos_embed": resample_positions(state["pos_embed"])}
-        network.load_state_dict(checkpoint_filter_fn(resampled, network))  # type: ignore[arg-type]
+        given = dict(state)
+        if not name.endswith(_REGISTERS):  # with registers timm's own resampling is DINOv2's
+            given["pos_embed"] = resample_positions(given["pos_embed"])
+        network.load_state_dict(checkpoint_filter_fn(given, network))  # type: ignore[arg-type]
     return network.eval().requires_grad_(False)
 
 

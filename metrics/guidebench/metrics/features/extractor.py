@@ -34,6 +34,9 @@ class Extractor:
         resize: How images are brought to the network's size, in words.
         comparable: Whether published numbers were made with these weights.
         embed: uint8 [B, 3, H, W] on the network's device to float32 [B, D].
+        logits: Features [N, D] to class logits [N, C], for the Inception score; None where the
+            network has no classes.
+        precision: Of the network's arithmetic.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Extractor:
     device: torch.device
     embed: Callable[[Tensor], Tensor]
     precision: str = "fp32"
+    logits: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
 
     @property
     def tf32(self) -> bool:
@@ -82,13 +86,18 @@ class Extractor:
         parts = []
         for start in range(0, len(images_NHWC), _BATCH):
             batch = torch.from_numpy(np.ascontiguousarray(images_NHWC[start : start + _BATCH]))
-            x_BCHW = batch.to(self.device).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+            if self.device.type == "cuda":
+                batch = batch.pin_memory()
+            x_BHWC = batch.to(self.device, non_blocking=True)
+            x_BCHW = x_BHWC.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
             parts.append(self.embed(x_BCHW).to(torch.float32).cpu().numpy())
         return np.concatenate(parts)
 
 
 def load_weights(path: Path, expected_sha256: str, name: str) -> dict[str, Tensor]:
     """A torch state dict whose digest is known; verified before a byte of it is parsed.
+
+    torch's loader of plain tensors reads it: no code of the file runs.
 
     Raises:
         UserError: for a file that is missing, or another one.

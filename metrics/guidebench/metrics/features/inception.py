@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from guidebench.base import UserError
@@ -89,6 +91,12 @@ def _extractor(
         found: Tensor = features_BD
         return found
 
+    classes_CD: NDArray[np.float32] = placed.fc.weight.detach().cpu().numpy()  # type: ignore[operator,union-attr]
+
+    def logits(features_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = features_ND @ classes_CD.T  # without bias, as scores have it
+        return found
+
     return Extractor(
         name=name,
         dim=_DIM,
@@ -97,4 +105,5 @@ def _extractor(
         comparable=comparable,
         device=device,
         embed=embed,
+        logits=logits,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidebench.base import UserError
-from guidebench.metrics.images.sources import ArraySource, ImageSource, next_digest
+from guidebench.metrics.images.sources import ImageSource, next_digest
 
 _AHEAD: Final = 2
 """Batches in work or waiting for each worker: what bounds the memory."""
@@ -36,6 +36,7 @@ def batches(
     workers: int,
     start: int = 0,
     digest: bytes = b"",
+    sampled: bool = True,
 ) -> Iterator[Batch]:
     """All images from `start` on, in order, whatever the number of workers.
 
@@ -45,6 +46,8 @@ def batches(
         workers: Decoding processes; 0 decodes here. An .npz needs no decoding and uses none.
         start: Place of the first image.
         digest: Of the images before `start`.
+        sampled: Whether a network made them. Then one flat colour is refused, which a broken
+            sampler makes and photographers sometimes do.
 
     Raises:
         UserError: that names the image, for one that cannot be read, or that is of another size
@@ -54,28 +57,35 @@ def batches(
         range(first, min(first + batch_size, len(source)))
         for first in range(start, len(source), batch_size)
     ]
-    alone = workers == 0 or isinstance(source, ArraySource)
+    alone = workers == 0 or source.in_order
     size: tuple[int, ...] | None = None
     for place, images in _read(source, places, 0 if alone else workers):
         size = size or source.read(0).shape if start else size or images[0].shape
         for offset, image in enumerate(images):
-            _require(source, place[offset], image, size)
+            _require_size(source, place[offset], image, size)
+            if sampled:
+                _require_contrast(source, place[offset], image)
             digest = next_digest(digest, image)
         yield Batch(np.stack(images), place[-1] + 1, digest)
 
 
-def _require(
+def _require_size(
     source: ImageSource, place: int, image: NDArray[np.uint8], size: tuple[int, ...]
 ) -> None:
-    name = f"{source.path}: {source.names[place]}"
     if image.shape != size:
         msg = (
-            f"{name} has {image.shape[1]} x {image.shape[0]} pixels, the first image has "
-            f"{size[1]} x {size[0]}; bring all to one size first"
+            f"{source.path}: {source.names[place]} has {image.shape[1]} x {image.shape[0]} pixels, "
+            f"the first image has {size[1]} x {size[0]}; bring all to one size first"
         )
         raise UserError(msg)
+
+
+def _require_contrast(source: ImageSource, place: int, image: NDArray[np.uint8]) -> None:
     if (image == image[0, 0]).all():
-        msg = f"{name} is one flat colour, which a broken sampler makes; take it away"
+        msg = (
+            f"{source.path}: {source.names[place]} is one flat colour, which a broken sampler "
+            "makes; take it away"
+        )
         raise UserError(msg)
 
 

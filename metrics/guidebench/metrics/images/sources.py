@@ -29,12 +29,13 @@ class ImageSource(ABC):
 
     `names` are for messages and give the order: sorted by their characters, whatever the file
     system says. `listing` is a digest of names and sizes, cheap to find, that tells sources apart
-    without reading them.
+    without reading them. Sources that are `in_order` are read from front to back, by one process.
     """
 
     path: Path
     names: tuple[str, ...]
     listing: str
+    in_order: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
@@ -117,6 +118,8 @@ class ArraySource(ImageSource):
 
     Places must be read in ascending order; going back starts the stream anew.
     """
+
+    in_order = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
