@@ -35,7 +35,7 @@ def check_same_within_float_noise(found: dict[str, Any], expected: dict[str, Any
 def test_engines_give_the_metrics_of_eager(
     engine: str, finished: tuple[Path, Ran], tmp_path: Path, command: Command
 ) -> None:
-    ran = command("run", SUITE, "--out", tmp_path, "--engine", engine, "--ranks", 2,
+    ran = command("run", SUITE, "--out", tmp_path, "--engine", engine, "--processes", 2,
                   GUIDEBENCH_CACHE=str(tmp_path / "cache"))  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[0] == f"engine {engine}"
@@ -59,7 +59,7 @@ def test_without_a_compiler_the_run_goes_on_eager_and_the_record_says_so(
     tmp_path: Path, inline: Command
 ) -> None:
     row = f"{SUITE}::unguided"
-    ran = inline("run", row, "--out", tmp_path, "--engine", "compiled", "--ranks", 1,
+    ran = inline("run", row, "--out", tmp_path, "--engine", "compiled", "--processes", 1,
                  CXX="no-such-compiler")  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     words = "compiled was asked for, but no-such-compiler, which CXX names, is not here"

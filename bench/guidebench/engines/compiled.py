@@ -48,6 +48,7 @@ class Compiled(AbstractEngine):
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = lambda _: None) -> None:
         self._folder, self._tell = folder, tell
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "no CUDA runtime"
         self._loaded: dict[tuple[object, ...], tuple[Forward, _Package]] = {}
 
     @override
@@ -99,7 +100,6 @@ def _compile(network: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> None
     Raises:
         UserError: where the compiler fails.
     """
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "no CUDA runtime"
     plain = tuple(torch.zeros(t.shape, dtype=t.dtype, device=t.device) for t in inputs)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".compiling-") as folder:
         partial = Path(folder) / path.name

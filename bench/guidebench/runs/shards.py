@@ -77,8 +77,8 @@ class Shard:
     batches: tuple[Batch, ...]
     network_calls: dict[str, int]
     memory: dict[str, int | None]
-    reduced_batch_size: int | None = None
     work: Work | None = None
+    reduced_batch_size: int | None = None
 
 
 def digest(arrays: Arrays) -> str:
