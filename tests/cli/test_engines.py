@@ -59,13 +59,13 @@ def test_without_a_compiler_the_run_goes_on_eager_and_the_record_says_so(
     tmp_path: Path, inline: Command
 ) -> None:
     row = f"{SUITE}::unguided"
-    ran = inline("run", row, "--out", tmp_path, "--engine", "compiled", "--num", 8, "--processes", 1,
-                 CXX="no-such-compiler")  # fmt: skip
+    words = ("--engine", "compiled", "--num", 8, "--processes", 1)
+    ran = inline("run", row, "--out", tmp_path, *words, CXX="no-such-compiler")
     assert ran.returncode == 0, ran.stderr
-    words = "compiled was asked for, but no-such-compiler, which CXX names, is not here"
-    assert ran.stdout.splitlines()[0] == f"engine eager ({words})"
+    said = "compiled was asked for, but no-such-compiler, which CXX names, is not here"
+    assert ran.stdout.splitlines()[0] == f"engine eager ({said})"
     cost = records(tmp_path)["unguided"]
-    assert (cost["cost"]["engine"], cost["reasons"]["cost.engine"]) == ("eager", words)
+    assert (cost["cost"]["engine"], cost["reasons"]["cost.engine"]) == ("eager", said)
 
 
 @pytest.mark.parametrize(
