@@ -2,15 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Final, Literal
 
 import pytest
 import torch
 
 from guidebench.measure.nvml import Gpu
 from guidebench.runs import health, roofline
-from guidebench.runs.catalog import SUITES
+from guidebench.runs.catalog import SUITES, select
+from guidebench.runs.inventory import Inventory, Item
 from tests.cli.conftest import SUITE, Command
 from tests.measure.test_nvml import NvidiaModule
+
+STATES: Final[tuple[tuple[str, Literal["present", "downloaded", "missing"]], ...]] = (
+    ("a", "present"), ("b", "downloaded"), ("c", "missing"),
+)  # fmt: skip
 
 
 def test_says_what_is_here_and_what_each_suite_lacks(inline: Command, tmp_path: Path) -> None:
@@ -51,6 +57,23 @@ def test_missing_packages_are_named_with_the_way_to_get_them(
     assert "✓ fractal" in ran.stdout
     assert "needs the packages no_such_package; " in ran.stdout
     assert "→ pip install 'guidebench[images]'; guidebench checkpoint fetch" in ran.stdout
+
+
+def test_files_that_wait_to_be_converted_are_told_from_missing_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    items = {name: Item(name, "network", state, 1 << 30, exact=True) for name, state in STATES}
+    rows = select(["fig3"])
+    of_row: dict[str, tuple[str, ...]] = {row.label: ("a", "b") for row in rows}
+    of_row[rows[0].label] = ("a",)
+    monkeypatch.setattr(health, "inventory", lambda _: Inventory(items, of_row))
+    found = health.suite_finding("fig3")
+    assert found.state == "missing"
+    assert found.text == (
+        "1 of 3 files are not here, 1.0 GiB; 1 of 3 files are downloaded, not yet converted "
+        f"(1 of {len(rows)} rows have theirs)"
+    )
+    assert found.remedy == "guidebench checkpoint fetch --suite fig3"
 
 
 def test_a_cache_that_cannot_be_written_is_said(

@@ -77,29 +77,6 @@ def test_a_record_of_another_format_is_named(results: Path, command: Command) ->
     assert len(ran.stderr.splitlines()) == 1
 
 
-def test_gate_passes_itself_and_fails_what_got_worse(results: Path, command: Command) -> None:
-    baseline = results / "baseline.json"
-    ran = command("gate", results, "--baseline", baseline, "--update", "first")
-    assert ran.returncode == 0, ran.stderr
-    ran = command("gate", results, "--baseline", baseline)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "0 worse" in ran.stdout.splitlines()[-1]
-    stored = json.loads(baseline.read_text())
-    for record in stored["records"]:
-        metric = record["metrics"]["outlier_rate"]
-        metric["value"] -= 0.5
-        metric["repeats"] = [v - 0.5 for v in metric["repeats"]]
-        record["samples_sha256"] = "0" * 64
-    baseline.write_text(json.dumps(stored))
-    ran = command("gate", results, "--baseline", baseline)
-    assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "unguided" in ran.stdout
-    (results / "baseline.json").write_text("{")
-    ran = command("gate", results, "--baseline", baseline)
-    assert ran.returncode == 2
-    assert "Traceback" not in ran.stderr
-
-
 def test_finished_trainings_are_not_repeated(command: Command, tmp_path: Path) -> None:
     networks = shutil.copytree(FOLDER, tmp_path / "networks")
     ran = command("train", "digits", "--out", networks)

@@ -119,6 +119,23 @@ def test_a_bad_question_is_answered_once_a_node(warm: ForkServerContext, tmp_pat
     assert said[1] == ""
 
 
+def test_a_rank_says_by_its_number_what_went_wrong_in_its_own_work(
+    warm: ForkServerContext, tmp_path: Path
+) -> None:
+    suite, out = tmp_path / "wild.py", tmp_path / "out"
+    suite.write_text(
+        "from guidebench.guidance.catalog import naive_truncation\n"
+        "from tests.cli.suite_tiny import unguided\n\n"
+        "def wild():\n"
+        "    return unguided().with_options(scheme=naive_truncation(1e30), curves=())\n"
+    )
+    assert ended(begin(warm, out, str(suite))) == 2
+    said = (tmp_path / "out.1.txt").read_text()
+    assert said.startswith("guidebench run: rank 1: seeds 0 to 3: 4 of 4 samples are not finite")
+    assert "Traceback" not in said
+    assert not list(out.rglob("claims/*")), "what failed is free for others to try"
+
+
 def test_processes_are_torchruns_to_start(inline: Command, tmp_path: Path) -> None:
     place = {"RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
     ran = inline("run", "fractal", "--out", tmp_path / "o", "--processes", 2, **place)

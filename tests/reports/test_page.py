@@ -1,3 +1,6 @@
+import base64
+import hashlib
+import html
 import re
 import shutil
 from html.parser import HTMLParser
@@ -6,8 +9,10 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from guidebench.reports import RecordError
-from guidebench.reports.page import repeat_command, write_report
+from guidebench.base import UserError
+from guidebench.reports import RecordError, page_assets
+from guidebench.reports.page import write_report
+from guidebench.reports.page_rows import repeat_command
 from guidebench.reports.store import StoredRecord, find_records
 
 Attributes = list[tuple[str, str | None]]
@@ -25,7 +30,7 @@ class Page(HTMLParser):
     @override
     def handle_starttag(self, tag: str, attrs: Attributes) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in {"meta", "img", "br", "link"}:
+        if tag not in {"meta", "img", "br", "link", "input"}:
             self.open.append(tag)
 
     @override
@@ -53,22 +58,72 @@ def test_needs_no_other_file(text: str) -> None:
     page = Page(text)
     assert page.open == []
     assert all(str(i["src"]).startswith("data:image/") for i in page.all("img"))
-    assert not page.all("link") + page.all("script")
+    assert not page.all("link")
+    assert not any("src" in script for script in page.all("script"))
     assert "@import" not in text
-    assert "url(" not in text
-    assert not re.search(r"https?://", re.sub(r"base64,[^\"]+", "", text))
+    assert "url(" not in written(text)
+    assert not re.search(r"https?://", written(text))
+
+
+def written(text: str) -> str:
+    """The page without its scripts and pictures: what we wrote ourselves."""
+    return re.sub(r"<script>.*?</script>|base64,[^\"]+", "", text, flags=re.DOTALL)
+
+
+def test_policy_allows_exactly_the_scripts_of_the_page(text: str) -> None:
+    (policy,) = [m for m in Page(text).all("meta") if "http-equiv" in m]
+    content = str(policy["content"])
+    scripts = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    for script in scripts:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in content
+    assert content.count("sha256-") == len(scripts) == 5
+    assert content.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in content
+
+
+def test_page_is_small(text: str) -> None:
+    assert len(re.sub(r"base64,[^\"]+", "", text)) < 1_000_000
+
+
+def test_licences_of_the_chart_library_travel_with_it(text: str) -> None:
+    assert text.count("Permission to use, copy, modify, and/or distribute") == 2
+
+
+def test_changed_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(page_assets.VENDORED, "d3-7.9.2.min.js", "0" * 64)
+    with pytest.raises(UserError, match=r"d3-7.9.2.min.js has digest 912111098ea9, not 0000"):
+        page_assets.scripts()
+
+
+def test_json_cannot_end_its_element() -> None:
+    assert "</script>" not in page_assets.json_block({"title": "</script><script>alert(1)"})
 
 
 def test_links_lead_to_files(out: Path, text: str) -> None:
     links = [str(a["href"]) for a in Page(text).all("a")]
-    assert sum(link.endswith("record.json") for link in links) == len(find_records([out]))
+    # Once in the list of all rows, once in the source that a number opens.
+    assert sum(link.endswith("record.json") for link in links) == 2 * len(find_records([out]))
     for link in links:
         assert link.startswith("#") or (out / link).is_file()
 
 
-def test_anchors_exist(text: str) -> None:
-    ids = set(re.findall(r'id="([^"]+)"', text))
-    assert {link[1:] for link in re.findall(r'href="(#[^"]+)"', text)} <= ids
+def test_anchors_and_sources_exist_once(text: str) -> None:
+    ids = re.findall(r' id="([^"]+)"', written(text))
+    assert len(set(ids)) == len(ids)
+    assert {link[1:] for link in re.findall(r'href="(#[^"]+)"', text)} <= set(ids)
+    opened = set(re.findall(r'popovertarget="([^"]+)"', text))
+    assert {f"fractal-row-{row}" for row in ("truth", "cfg", "autoguidance")} <= opened <= set(ids)
+
+
+def test_each_number_says_unrounded_what_it_is(out: Path, text: str) -> None:
+    for stored in find_records([out]):
+        start = text.index(f'id="{stored.record.suite}-row-{stored.record.row}"')
+        source = text[start : text.index("data-copy", start)]
+        shown = re.sub(r"</?(code|span)>", "", source)
+        assert html.escape(repeat_command(stored.record)) in shown
+        for result in stored.record.metrics.values():
+            assert repr(result.value) in source
 
 
 def test_can_be_read_without_eyes(text: str) -> None:
@@ -80,8 +135,9 @@ def test_can_be_read_without_eyes(text: str) -> None:
 
 
 def test_summary_comes_before_its_table(text: str) -> None:
+    assert text.index('class="lead"') < text.index("<section")
     for section in text.split("<section")[1:]:
-        assert section.index('class="lead"') < section.index("<table")
+        assert section.index('class="summary"') < section.index("<table")
 
 
 def test_title_is_escaped(text: str) -> None:

@@ -3,24 +3,57 @@ import re
 import numpy as np
 import pytest
 
-from guidebench.reports.compare import difference
+from guidebench.reports.compare import difference, rank
 from guidebench.reports.groups import group_records
-from guidebench.reports.numbers import MINUS
+from guidebench.reports.numbers import MINUS, measured
 from guidebench.reports.store import StoredRecord
-from guidebench.reports.summary import difference_sentence, difference_words, summary
+from guidebench.reports.summary import (
+    TIMES,
+    difference_sentence,
+    difference_words,
+    headline,
+    summary,
+)
 
 from .test_compare import run
 
 
-def test_leader_is_named_with_difference_and_price(fractal: list[StoredRecord]) -> None:
+def test_headline_says_who_wins_by_how_much_at_which_price(fractal: list[StoredRecord]) -> None:
     (group,) = group_records(fractal)
-    first, *_, price = summary(group)
+    line, meaning = headline(group)
+    rows = {r.record.row: r for r in fractal}
+    second = difference(rows["autoguidance"], rows["cfg-interval"], "outlier_rate")
+    shown = measured(-second.value, second.standard_error, percent=True)
+    assert line.startswith("Autoguidance, w = 3 beats CFG, w = 4, σ in (0.1, 1] by ")  # noqa: RUF001
+    assert f"by {shown} percentage points of outlier rate at 1.50{TIMES} the cost" in line
+    assert line.endswith(f"points of outlier rate at 2.00{TIMES} the cost.")  # against unguided
+    assert meaning.endswith("cost counts operations per sample.")
+
+
+def test_headline_of_an_open_race_claims_no_winner(digits: list[StoredRecord]) -> None:
+    (group,) = group_records(digits)
+    line, _ = headline(group)
+    assert line.startswith("No scheme is separably the best: ")
+    assert "which is within the noise, and beats No guidance by" in line
+    shown = line.split(", and beats ")[1]
+    leader, plain = rank(group, "fd_digits")[0], next(r for r in digits if r.record.row == "none")
+    gap = difference(plain, leader, "fd_digits")
+    assert measured(gap.value, gap.standard_error) in shown
+
+
+def test_headline_needs_two_schemes(fractal: list[StoredRecord]) -> None:
+    (group,) = group_records([r for r in fractal if r.record.row == "none"])
+    assert headline(group) == []
+
+
+def test_leader_is_named_with_difference(fractal: list[StoredRecord]) -> None:
+    (group,) = group_records(fractal)
+    first, *_ = summary(group)
     none, best = (next(r for r in fractal if r.record.row == n) for n in ("none", "autoguidance"))
     found = difference(best, none, "outlier_rate")
     assert first.startswith("Autoguidance, w = 3 has the lowest outlier rate: 3.30 % ± 0.28 %")
     assert f"difference {MINUS}{abs(100 * found.value):.2f} % [" in first
     assert first.endswith("], paired.")
-    assert price.endswith("126 network calls per sample, against 63 for No guidance.")
 
 
 def test_open_race_is_called_open(digits: list[StoredRecord]) -> None:

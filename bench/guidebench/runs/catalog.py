@@ -23,6 +23,8 @@ SUITES: Final = (
     "edm2-img64",
     "degradation",
     "fig3",
+    "fig7",
+    "interval-steps",
 )
 
 

@@ -74,7 +74,7 @@ class Job:
             record = Record.load(self.record_path)
         except RecordError:
             return None
-        attached = (record.per_seed, *([record.preview] if record.preview else []))
+        attached = [a for a in (record.per_seed, record.preview, record.moments) if a]
         whole = all(_is_whole(self.folder / a.file, a.sha256) for a in attached)
         same = record.spec_sha256 == self.sha256 and self._is_shown_by(record)
         return record if whole and same else None

@@ -135,10 +135,10 @@ def suite_finding(name: str) -> Finding:
     lacks, remedies = _lacks(found, images=images), []
     if images and missing_image_packages():
         remedies.append(INSTALL_IMAGES)
-    if found.missing():
+    if found.not_present():
         remedies.append(f"guidebench checkpoint fetch --suite {name}")
     if lacks:
-        ready = sum(not found.missing(row.label) for row in rows)
+        ready = sum(not found.not_present(row.label) for row in rows)
         counted = f" ({ready} of {len(rows)} rows have theirs)" if 0 < ready < len(rows) else ""
         return Finding(name, "missing", f"{'; '.join(lacks)}{counted}", "; ".join(remedies))
     return Finding(name, "ok", f"{len(rows)} rows ready")
@@ -148,9 +148,12 @@ def _lacks(found: Inventory, *, images: bool) -> list[str]:
     lacks = []
     if images and (packages := missing_image_packages()):
         lacks.append(f"needs the packages {', '.join(packages)}")
-    if missing := found.missing():
+    waiting = found.not_present()
+    if missing := [item for item in waiting if item.state == "missing"]:
         size = total_bytes(missing)
         lacks.append(f"{len(missing)} of {len(found.items)} files are not here{size}")
+    if raw := len(waiting) - len(missing):
+        lacks.append(f"{raw} of {len(found.items)} files are downloaded, not yet converted")
     return lacks
 
 

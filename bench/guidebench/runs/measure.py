@@ -3,6 +3,7 @@
 Shapes: N samples of a run over all repeats.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from guidebench.reports.record import (
     Seeds,
 )
 from guidebench.runs.cost import cost_of
+from guidebench.runs.domains import Measured
 from guidebench.runs.folder import Job, LostShardsError
 from guidebench.runs.inputs import checkpoint_path
 from guidebench.runs.sample import Sampler, sampler_for
@@ -60,9 +62,10 @@ def make_record(job: Job, *, ranks: int = 1, threads: int) -> Record:
     sampler = sampler_for(spec)
     domain = sampler.domain
     measured = domain.measure(spec.metrics, repeats)
-    influences = {name: m.pooled().influence_N for name, m in measured.items()}
+    influences = _influences(measured)
     kind, drawn = domain.preview(repeats[0], truth=spec.role == "truth")
     per_seed = _attach(job, "per_seed.safetensors", influences, None)
+    moments = _moments(measured)
     preview = _attach(job, "preview.safetensors", drawn, {"kind": kind})
     cost, reasons = cost_of(spec, shards, sampler.flops_per_image(), ranks=ranks, threads=threads)
     record = Record(
@@ -87,9 +90,29 @@ def make_record(job: Job, *, ranks: int = 1, threads: int) -> Record:
         reasons=reasons,
         per_seed=per_seed,
         preview=preview,
+        moments=_attach(job, "moments.safetensors", moments, None) if moments else None,
     )
     record.save(job.record_path)
     return record
+
+
+def _influences(measured: Mapping[str, Measured]) -> Arrays:
+    """By metric, and by METRIC/TERM where a term has influences of its own."""
+    found: Arrays = {}
+    for name, metric in measured.items():
+        pooled = metric.pooled()
+        found[name] = pooled.influence_N
+        found |= {f"{name}/{term}": a for term, a in pooled.term_influences.items()}
+    return found
+
+
+def _moments(measured: Mapping[str, Measured]) -> Arrays:
+    found: Arrays = {}
+    for name, metric in measured.items():
+        if metric.moments is not None:
+            found[f"{name}/mean"] = metric.moments.mean_D
+            found[f"{name}/covariance"] = metric.moments.cov_DD
+    return found
 
 
 def _attach(job: Job, name: str, arrays: Arrays, header: dict[str, str] | None) -> Attachment:

@@ -65,6 +65,7 @@ class Estimate:
         value: The number itself.
         influence_N: Float64, in seed order, in the units of `value`.
         terms: Parts of `value` worth printing beside it; empty where there are none.
+        term_influences: Like `influence_N`, for the terms that have one.
 
     Raises:
         ValueError: where `influence_N` has another number of axes than 1.
@@ -74,6 +75,7 @@ class Estimate:
     value: float
     influence_N: Float64s
     terms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    term_influences: Mapping[str, Float64s] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         require_finite("the estimate", np.asarray(self.value, dtype=np.float64))
@@ -152,4 +154,8 @@ def pool(estimates: Sequence[Estimate]) -> Estimate:
         value=math.fsum(e.value for e in estimates) / len(estimates),
         influence_N=np.concatenate([e.influence_N for e in estimates]),
         terms={n: math.fsum(e.terms[n] for e in estimates) / len(estimates) for n in names[0]},
+        term_influences={
+            n: np.concatenate([e.term_influences[n] for e in estimates])
+            for n in estimates[0].term_influences
+        },
     )

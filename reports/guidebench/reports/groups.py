@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import final
 
+from guidebench.reports.machines import machine
 from guidebench.reports.record import Display, Seeds
 from guidebench.reports.store import StoredRecord
 
@@ -13,13 +14,17 @@ from guidebench.reports.store import StoredRecord
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What all rows of a table have in common. The truth is sampled by no engine."""
+    """What all rows of a table have in common. The truth is sampled by no engine.
+
+    `machine` is empty where every row was sampled once, whatever sampled it.
+    """
 
     suite: str
     seeds: tuple[int, int, int]
     device: str
     engine: str
     precision: str
+    machine: str = ""
 
 
 @final
@@ -66,7 +71,8 @@ def group_records(records: Iterable[StoredRecord]) -> list[Group]:
     """Split records into tables; different seeds or numbers of images never meet in one.
 
     The truth does not depend on device, engine or precision, so it joins every table of its
-    suite and seeds. Where a row was run more than once, the newest counts.
+    suite and seeds. Where a row was run more than once on one machine, the newest counts; where
+    machines ran the same row, each has a table of its own.
     """
     truths: dict[tuple[str, tuple[int, int, int]], list[StoredRecord]] = defaultdict(list)
     rows: dict[Setting, list[StoredRecord]] = defaultdict(list)
@@ -76,11 +82,27 @@ def group_records(records: Iterable[StoredRecord]) -> list[Group]:
             truths[setting.suite, setting.seeds].append(record)
         else:
             rows[setting].append(record)
-    lonely = set(truths) - {(s.suite, s.seeds) for s in rows}
+    split = {s: r for setting, found in rows.items() for s, r in _by_machine(setting, found)}
+    lonely = set(truths) - {(s.suite, s.seeds) for s in split}
     for key in lonely:
-        rows[_setting(truths[key][0])] = []
-    groups = [_group(s, [*truths.get((s.suite, s.seeds), []), *rows[s]]) for s in rows]
+        split[_setting(truths[key][0])] = []
+    groups = [_group(s, [*truths.get((s.suite, s.seeds), []), *split[s]]) for s in split]
     return sorted(groups, key=lambda g: (g.setting.suite, g.setting.seeds, str(g.setting)))
+
+
+def _by_machine(
+    setting: Setting, records: Sequence[StoredRecord]
+) -> Iterable[tuple[Setting, list[StoredRecord]]]:
+    """One table, or one a machine where two of them ran the same row."""
+    made: dict[str, list[StoredRecord]] = defaultdict(list)
+    for record in records:
+        made[machine(record.record)].append(record)
+    rows = [{r.record.row for r in found} for found in made.values()]
+    if sum(map(len, rows)) == len(set().union(*rows)):
+        yield setting, list(records)
+        return
+    for name, found in made.items():
+        yield replace(setting, machine=name), found
 
 
 def newest(records: Sequence[StoredRecord]) -> StoredRecord:

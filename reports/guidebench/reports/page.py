@@ -1,8 +1,5 @@
-"""One HTML file with everything: summary, tables, figures, and how to repeat each number."""
+"""One HTML file with everything: summary, tables, charts, pictures, and each number's source."""
 
-import base64
-import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,68 +10,57 @@ from markupsafe import Markup
 
 from guidebench.base import atomic_write
 from guidebench.reports.groups import Group, group_records
-from guidebench.reports.numbers import ABSENT, prefixed, significant
+from guidebench.reports.machines import machines, mixed_machines
+from guidebench.reports.page_assets import json_block, policy, scripts
+from guidebench.reports.page_charts import chart_data
+from guidebench.reports.page_frames import Frame, frames
+from guidebench.reports.page_rows import Source, environment_words, sources, unmeasured
+from guidebench.reports.page_speed import SpeedTable, speed_table
+from guidebench.reports.page_table import PageLine, page_lines
+from guidebench.reports.plot_images import columns_are_labels
 from guidebench.reports.plots import SavedPlot, save_plots
-from guidebench.reports.record import Record, RecordError
-from guidebench.reports.render import environment, html
+from guidebench.reports.published import comparable_notes
+from guidebench.reports.record import RecordError
+from guidebench.reports.render import environment
 from guidebench.reports.store import StoredRecord
-from guidebench.reports.summary import summary
-from guidebench.reports.tables import build_table, calls_per_sample, setting_words
+from guidebench.reports.summary import headline, summary
+from guidebench.reports.tables import Table, build_table, mixed_measurements, timing_doubts
 
 FILE_NAME = "report.html"
 FIGURES = "figures"
-LARGEST_SVG = 150_000
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """A figure inside the page, with paths to its files beside the page."""
-
-    source: str
-    caption: str
-    alt: str
-    png: str
-    svg: str
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """Where one row comes from and what it cost, as text."""
-
-    title: str
-    command: str
-    link: str
-    spec: str
-    networks: str
-    calls: str
-    flops: str
-    batch: str
-    first_call: str
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """One group on the page."""
+    """One group on the page; `reference` names the row that pictures flip to at first."""
 
     anchor: str
     title: str
-    setting: str
+    lead: str
+    meaning: str
     summary: tuple[str, ...]
-    table: Markup
-    pictures: tuple[Picture, ...]
-    origins: tuple[Origin, ...]
+    table: Table
+    lines: tuple[PageLine, ...]
+    notes: tuple[str, ...]
+    doubts: tuple[str, ...]
+    charts: dict[str, object]
+    chart_json: Markup
+    frames: tuple[Frame, ...]
+    label_columns: bool
+    reference: str
+    speed: SpeedTable
+    sources: tuple[Source, ...]
     environment: dict[str, str]
     unmeasured: tuple[str, ...]
+    figures: tuple[tuple[str, str, str], ...]
 
 
 def write_report(records: Sequence[StoredRecord], out: Path, title: str) -> Path:
     """Write `OUT/report.html`, which needs no other file, and its figures to `OUT/figures`.
 
     Args:
-        records: what to report, any mix of suites; each group becomes a section.
+        records: what to report, any mix of suites and machines; each group becomes a section.
         out: folder of the report; made where it is missing.
         title: heading of the page.
 
@@ -91,25 +77,31 @@ def write_report(records: Sequence[StoredRecord], out: Path, title: str) -> Path
     sections = [
         _section(group, anchor, out) for group, anchor in zip(groups, _anchors(groups), strict=True)
     ]
-    page = environment().get_template("report.html.j2").render(title=title, sections=sections)
+    code = scripts()
+    page = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            origin=_origin(groups),
+            sections=sections,
+            scripts=code,
+            policy=policy(code),
+        )
+    )
     atomic_write(out / FILE_NAME, page.encode())
     return out / FILE_NAME
 
 
-def repeat_command(record: Record) -> str:
-    """The command that makes this record again.
-
-    Engine and precision are named, since the numbers depend on them; the device is not, since
-    its name is not what a command takes.
-    """
-    seeds = record.seeds
-    words = ["guidebench", "run", f"{record.suite}::{record.row}"]
-    words += ["--num", str(seeds.num_per_repeat), "--seeds", str(seeds.first)]
-    if seeds.repeats > 1:
-        words += ["--repeats", str(seeds.repeats)]
-    if record.role != "truth":
-        words += ["--engine", record.cost.engine, "--precision", record.cost.precision]
-    return shlex.join(words)
+def _origin(groups: Iterable[Group]) -> str:
+    """How much the page shows, where it was sampled, and when."""
+    records = [row.record for group in groups for row in group.rows]
+    names = list(machines(records)) or ["no machine"]
+    where = f"on {len(names)} machines: {'; '.join(names)}" if len(names) > 1 else f"on {names[0]}"
+    days = sorted({str(record.environment.get("time") or "")[:10] for record in records} - {""})
+    when = f", {days[0]}" if len(days) == 1 else f", {days[0]} to {days[-1]}" if days else ""
+    suites = ", ".join(dict.fromkeys(record.suite_title for record in records))
+    return f"{suites}: {len(records)} rows, sampled {where}{when}"
 
 
 def _anchors(groups: Iterable[Group]) -> list[str]:
@@ -125,72 +117,43 @@ def _anchors(groups: Iterable[Group]) -> list[str]:
 
 def _section(group: Group, anchor: str, out: Path) -> Section:
     saved = save_plots(group, out / FIGURES, anchor)
-    rows = group.rows
+    table, charts, pictures = build_table(group), chart_data(group), frames(group)
+    doubts = tuple(_doubts(group))
+    lead, meaning = (*headline(group), "", "")[:2]
+    sentences = summary(group)
+    rows = [frame.row for frame in pictures]
     return Section(
         anchor=anchor,
         title=group.title,
-        setting=setting_words(group),
-        summary=tuple(summary(group)),
-        table=Markup(html(build_table(group))),  # noqa: S704 - made by an escaping template
-        pictures=tuple(_picture(plot, out) for plot in saved),
-        origins=tuple(_origin(row, out) for row in rows),
-        environment=_environment_words(rows),
-        unmeasured=tuple(_unmeasured(rows)),
+        lead=lead,
+        meaning=meaning,
+        summary=tuple(sentences),
+        table=table,
+        lines=page_lines(table),
+        notes=tuple(note for note in table.footnotes if note not in doubts),
+        doubts=doubts,
+        charts=charts,
+        chart_json=json_block(charts),
+        frames=tuple(pictures),
+        label_columns=columns_are_labels(group),
+        reference="none" if "none" in rows else next(iter(rows), ""),
+        speed=speed_table(group),
+        sources=sources(group, out),
+        environment=environment_words(group.rows),
+        unmeasured=tuple(unmeasured(group.rows)),
+        figures=tuple(_figure(plot, out) for plot in saved),
     )
 
 
-def _picture(plot: SavedPlot, out: Path) -> Picture:
-    """Small drawings as SVG, which stays sharp; large ones as PNG."""
-    vector = plot.svg.stat().st_size <= LARGEST_SVG
-    path, kind = (plot.svg, "image/svg+xml") if vector else (plot.png, "image/png")
-    data = base64.b64encode(path.read_bytes()).decode()
-    return Picture(
-        source=f"data:{kind};base64,{data}",
-        caption=plot.caption,
-        alt=plot.alt,
-        png=plot.png.relative_to(out).as_posix(),
-        svg=plot.svg.relative_to(out).as_posix(),
-    )
+def _figure(plot: SavedPlot, out: Path) -> tuple[str, str, str]:
+    """Caption, PNG and SVG of a figure, as links from the page."""
+    png, svg = (path.relative_to(out).as_posix() for path in (plot.png, plot.svg))
+    return plot.caption, png, svg
 
 
-def _origin(stored: StoredRecord, out: Path) -> Origin:
-    record, cost = stored.record, stored.record.cost
-    flops = cost.flops_per_image
-    first = cost.first_call_seconds
-    networks = (f"{role}: {_network(record, role)}" for role in record.networks)
-    return Origin(
-        title=record.title,
-        command=repeat_command(record),
-        link=Path(os.path.relpath(stored.path.resolve(), out.resolve())).as_posix(),
-        spec=record.spec_sha256[:12],
-        networks="; ".join(networks) or ABSENT,
-        calls=calls_per_sample(record),
-        flops=ABSENT if flops is None else prefixed(flops),
-        batch=str(cost.batch_size) if record.role != "truth" else ABSENT,
-        first_call=ABSENT if first is None else f"{significant(first)} s",
-    )
-
-
-def _network(record: Record, role: str) -> str:
-    network = record.networks[role]
-    ema = "" if network.ema is None else f", EMA {network.ema:g}"
-    return f"{network.name}{ema}, {network.parameters:,} parameters"
-
-
-def _environment_words(rows: Sequence[StoredRecord]) -> dict[str, str]:
-    """What each row ran on; where rows differ, every value that occurs."""
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        for key, value in row.record.environment.items():
-            text = ABSENT if value is None else str(value)
-            if text not in found.setdefault(key, []):
-                found[key].append(text)
-    if len(times := sorted(found.get("time", []))) > 1:
-        found["time"] = [f"{times[0]} to {times[-1]}"]
-    return {key: "; ".join(values) for key, values in found.items()}
-
-
-def _unmeasured(rows: Sequence[StoredRecord]) -> Iterable[str]:
-    """Each field that was not measured, with its reason, once."""
-    reasons = {(k, w): None for row in rows for k, w in row.record.reasons.items()}
-    return (f"{field}: {reason}." for field, reason in reasons)
+def _doubts(group: Group) -> Iterable[str]:
+    """Everything that should make a reader trust a number of this section less."""
+    yield from mixed_measurements(group)
+    yield from mixed_machines(row.record for row in group.table_rows)
+    yield from comparable_notes(group)
+    yield from timing_doubts(group)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from guidebench.reports.groups import Group
 from guidebench.reports.numbers import MINUS
 from guidebench.reports.plot_style import INK, MARKERS, QUIET, SERIES, columns_for
-from guidebench.reports.record import CurveAxis, Display, MetricResult
+from guidebench.reports.record import CurveAxis, Display, MetricResult, Record
 from guidebench.reports.tables import ARROWS, FLOOR_TITLE
 
 FIGURE_INCHES = 9.6
@@ -28,11 +28,16 @@ AXES: Final[dict[CurveAxis, str]] = {
 
 @final
 class Point(NamedTuple):
-    """A metric at one weight or EMA length; `in_table` rows get a ring."""
+    """A metric at one weight or EMA length; rows of the table get a ring."""
 
     at: float
     result: MetricResult
-    in_table: bool
+    record: Record
+
+    @property
+    def in_table(self) -> bool:
+        """Whether the table shows this row too."""
+        return self.record.role == "table"
 
 
 def curve_figure(group: Group) -> Figure | None:
@@ -41,7 +46,7 @@ def curve_figure(group: Group) -> Figure | None:
         (name, axis, found)
         for name in group.displays
         for axis in AXES
-        if (found := _series(group, name, axis))
+        if (found := curve_points(group, name, axis))
     ]
     if not panels:
         return None
@@ -79,14 +84,15 @@ def _legend(figure: Figure, names: list[str]) -> None:
     figure.legend(handles=handles, loc="outside upper left", ncols=4, fontsize=9)
 
 
-def _series(group: Group, metric: str, axis: CurveAxis) -> dict[str, list[Point]]:
+def curve_points(group: Group, metric: str, axis: CurveAxis) -> dict[str, list[Point]]:
+    """Each series of at least two points, in the order of its places on the axis."""
     found: dict[str, list[Point]] = defaultdict(list)
     for row in group.rows:
         result = row.record.metrics.get(metric)
         for place in row.record.curves if result else ():
             assert result is not None
             if place.axis == axis:
-                found[place.series].append(Point(place.at, result, row.record.role == "table"))
+                found[place.series].append(Point(place.at, result, row.record))
     return {name: sorted(p, key=lambda q: q.at) for name, p in found.items() if len(p) > 1}
 
 

@@ -38,28 +38,49 @@ class Layout:
     places_LS: list[list[int]]
 
 
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """The images of one row, and where they stand."""
+
+    row: StoredRecord
+    images: Bytes
+    layout: Layout
+
+
 def image_figure(group: Group) -> Figure | None:
     """A block of images for each row that kept any; None where none did."""
-    rows = _kept(group)
-    if not rows:
+    found = blocks(group)
+    if not found:
         return None
-    leader = _leader(rows)
-    shared = layout(leader.labels)
-    columns = columns_for(len(rows), MOST_COLUMNS)
-    lines = -(-len(rows) // columns)
-    height = lines * (BLOCK_INCHES * SAMPLES / max(len(shared.places_LS), 1) + 0.62)
+    columns = columns_for(len(found), MOST_COLUMNS)
+    lines = -(-len(found) // columns)
+    across = max(len(found[0].layout.places_LS), 1)
+    height = lines * (BLOCK_INCHES * SAMPLES / across + 0.62)
     figure = Figure(figsize=(columns * BLOCK_INCHES, height))
     figure.set_layout_engine(ConstrainedLayoutEngine(compress=True, h_pad=0.12))
     for place, axes in enumerate(figure.subplots(lines, columns, squeeze=False).flat):
-        if place >= len(rows):
+        if place >= len(found):
             axes.set_axis_off()
             continue
-        row, preview = rows[place]
+        _draw(axes, found[place])
+        axes.set_title(wrapped(found[place].row.record.title, 38), fontsize=9.5)
+    return figure
+
+
+def blocks(group: Group) -> list[Block]:
+    """The images of each row that kept any, all in the places of one leading row."""
+    rows = _kept(group)
+    if not rows:
+        return []
+    leader = _leader(rows)
+    shared = layout(leader.labels)
+    found = []
+    for row, preview in rows:
         same = np.array_equal(preview.labels, leader.labels)
         drawn = shared if same else _without_labels(preview.labels, shared, len(leader.labels))
-        _draw(axes, preview.images, drawn)
-        axes.set_title(wrapped(row.record.title, 38), fontsize=9.5)
-    return figure
+        found.append(Block(row=row, images=preview.images, layout=drawn))
+    return found
 
 
 def columns_are_labels(group: Group) -> bool:
@@ -89,13 +110,13 @@ def _without_labels(labels_K: Labels, shared: Layout, count: int) -> Layout:
     return Layout(labels=None, places_LS=shared.places_LS)
 
 
-def _draw(axes: Axes, images: Bytes, drawn: Layout) -> None:
-    block = mosaic(images, drawn.places_LS)
-    smooth = "nearest" if images.ndim == 3 else "antialiased"
-    axes.imshow(block, cmap="gray_r", vmin=0, vmax=255, interpolation=smooth)
+def _draw(axes: Axes, block: Block) -> None:
+    drawn = mosaic(block.images, block.layout.places_LS)
+    smooth = "nearest" if block.images.ndim == 3 else "antialiased"
+    axes.imshow(drawn, cmap="gray_r", vmin=0, vmax=255, interpolation=smooth)
     bare(axes)
-    if drawn.labels is not None:
-        _name_columns(axes, drawn.labels, images.shape[2])
+    if block.layout.labels is not None:
+        _name_columns(axes, block.layout.labels, block.images.shape[2])
 
 
 def _name_columns(axes: Axes, labels: Sequence[int], width: int) -> None:

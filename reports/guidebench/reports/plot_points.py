@@ -72,6 +72,17 @@ def point_figure(group: Group) -> Figure | None:
     return figure
 
 
+def pair_figure(preview: PointsPreview, density: Density | None) -> Figure:
+    """The whole and the close-up of one row, side by side and without words."""
+    figure = Figure(figsize=(2 * PANEL_INCHES, PANEL_INCHES))
+    wide, close = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.002, right=0.998, bottom=0.004, top=0.996, wspace=0.01)
+    _draw(wide, preview, density, WIDE)
+    _draw(close, preview, density, CLOSE)
+    _mark_close_up(wide)
+    return figure
+
+
 def _draw(axes: Axes, preview: PointsPreview, density: Density | None, view: View) -> None:
     axes.set_rasterization_zorder(RASTER_ORDER)
     if density is not None:

@@ -213,7 +213,7 @@ class Record(Part):
 
     `role` is "truth" for the row of real data, "table" for a row of the suite's table and
     "curve" for a row that only adds points to a curve; `order` is its place in the suite.
-    `published` has what papers report, by metric.
+    `published` has what papers report, by metric; `moments` the mean and covariance of features.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -239,6 +239,7 @@ class Record(Part):
     per_seed: Attachment
     preview: Attachment | None
     published: dict[str, PublishedValue] = Field(default_factory=dict)
+    moments: Attachment | None = None
 
     def save(self, path: Path) -> None:
         """Write as strict JSON, whole or not at all."""

@@ -74,6 +74,8 @@ class StoredRecord:
     def influence(self, metric: str) -> FloatArray:
         """Influence of each seed on `metric`, [N], mean about 0: its SE is sd / sqrt(N).
 
+        METRIC/TERM names a term of the metric's.
+
         Raises:
             RecordError: where the file is missing, changed since, or lacks the metric.
         """
@@ -84,6 +86,20 @@ class StoredRecord:
             msg = f"{path} holds {have} but not {metric}; {self._again}"
             raise RecordError(msg)
         return found
+
+    def has_influence(self, metric: str) -> bool:
+        """Whether `influence` has this metric or METRIC/TERM."""
+        return metric in self._influences
+
+    def moments(self, metric: str) -> tuple[FloatArray, FloatArray] | None:
+        """Mean [D] and covariance [D, D] of the features; None where the run kept none.
+
+        Raises:
+            RecordError: where the file is missing or changed since.
+        """
+        if f"{metric}/mean" not in self._moments:
+            return None
+        return self._moments[f"{metric}/mean"], self._moments[f"{metric}/covariance"]
 
     def preview(self) -> Preview | None:
         """Points or images to draw; None where the run kept none.
@@ -101,6 +117,11 @@ class StoredRecord:
     def _influences(self) -> dict[str, FloatArray]:
         arrays, _ = self._read(self.record.per_seed)
         return {name: array.astype(np.float64) for name, array in arrays.items()}
+
+    @cached_property
+    def _moments(self) -> dict[str, FloatArray]:
+        attachment = self.record.moments
+        return self._read(attachment)[0] if attachment else {}
 
     @cached_property
     def _preview(self) -> Preview | None:

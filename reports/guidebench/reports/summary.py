@@ -5,17 +5,73 @@ from collections.abc import Sequence
 from guidebench.reports.compare import Difference, best_row, difference, incomparable, rank
 from guidebench.reports.groups import Group
 from guidebench.reports.numbers import interval, measured
+from guidebench.reports.pareto import COST_LABELS, cost_ratio
 from guidebench.reports.record import Better, Display
 from guidebench.reports.store import StoredRecord
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 EXTREME: dict[Better, str] = {"lower": "lowest", "higher": "highest", "neither": ""}
 
 
 def summary(group: Group) -> list[str]:
     """One sentence for each metric that has a better side, in the order of the records."""
-    metrics = [name for name, d in group.displays.items() if d.better != "neither"]
-    sentences = [_metric_sentence(group, name) for name in metrics if rank(group, name)]
-    return [*sentences, *_price(group, metrics)]
+    return [_metric_sentence(group, name) for name in _ranked(group)]
+
+
+def headline(group: Group) -> list[str]:
+    """Who wins on the first ranked metric, by how much, at which price; then what that means.
+
+    Empty for a single scheme. The winner is held against the second and the unguided row;
+    where it is not separably the best, the sentence says so.
+    """
+    ranked = _ranked(group)
+    if not ranked:
+        return []
+    metric = ranked[0]
+    first, *others = rank(group, metric)
+    plain = _unguided(group, metric)
+    if not others or any(incomparable(first, other, metric) for other in others):
+        return []
+    if best_row(group, metric) is None:
+        beaten = [o for o in others if difference(first, o, metric).separable]
+        tied = next(o for o in others if o not in beaten)
+        gap = _gap(first, tied, metric)
+        rest = f"{first.record.title} leads {tied.record.title} by {gap}, which is within the noise"
+        lost = plain if plain in beaten else next(iter(beaten), None)
+        if lost is not None:
+            rest += f", and beats {_beaten(first, lost, metric)}"
+        line = f"No scheme is separably the best: {rest}."
+    else:
+        rivals = [others[0]]
+        if plain is not None and plain not in {first, others[0]}:
+            rivals.append(plain)
+        beaten_words = ", and ".join(_beaten(first, rival, metric) for rival in rivals)
+        line = f"{first.record.title} beats {beaten_words}."
+    return [line, *_meaning(first, others)]
+
+
+def _ranked(group: Group) -> list[str]:
+    return [name for name in group.displays if rank(group, name)]
+
+
+def _beaten(first: StoredRecord, other: StoredRecord, metric: str) -> str:
+    """`CFG, w = 4 by 12.3 ± 1.1 FID at 1.44x the cost`."""
+    ratio = cost_ratio(first.record, other.record)
+    price = f" at {ratio[0]:.2f}{TIMES} the cost" if ratio else ""
+    return f"{other.record.title} by {_gap(first, other, metric)}{price}"
+
+
+def _gap(first: StoredRecord, other: StoredRecord, metric: str) -> str:
+    found = difference(first, other, metric)
+    percent, label = found.display.percent, sentence_label(found.display)
+    size = measured(abs(found.value), found.standard_error, percent=percent)
+    return f"{size} {'percentage points of ' * percent}{label}"
+
+
+def _meaning(first: StoredRecord, others: Sequence[StoredRecord]) -> list[str]:
+    found = next((r for o in others if (r := cost_ratio(first.record, o.record))), None)
+    price = f"; cost counts {COST_LABELS[found[1]]}" if found else ""
+    return [f"± is one standard error of the difference{price}."]
 
 
 def difference_words(found: Difference) -> str:
@@ -77,23 +133,6 @@ def _gain(first: StoredRecord, unguided: StoredRecord | None, metric: str) -> st
         return ""
     found = difference_words(difference(first, unguided, metric))
     return f" Its difference to {unguided.record.title} ({_value(unguided, metric)}) is {found}."
-
-
-def _price(group: Group, metrics: Sequence[str]) -> list[str]:
-    """What the winner of the first metric costs, in network calls."""
-    first = best_row(group, metrics[0]) if metrics else None
-    plain = _unguided(group, metrics[0]) if metrics else None
-    if first is None or plain is None or first is plain:
-        return []
-    calls, base = _calls(first), _calls(plain)
-    if not calls or not base:
-        return []
-    price = f"The price of {first.record.title}: {calls} network calls per sample"
-    return [f"{price}, against {base} for {plain.record.title}."]
-
-
-def _calls(stored: StoredRecord) -> int:
-    return sum(stored.record.cost.network_calls_per_image.values())
 
 
 def _unguided(group: Group, metric: str) -> StoredRecord | None:

@@ -7,6 +7,7 @@ from typing import final
 
 from guidebench.reports.compare import best_row, difference, incomparable, rank
 from guidebench.reports.groups import Group, group_records
+from guidebench.reports.machines import mixed_machines
 from guidebench.reports.numbers import ABSENT, binary_size, measured, significant
 from guidebench.reports.published import (
     Origin,
@@ -114,7 +115,8 @@ def setting_words(group: Group) -> str:
     last = seeds.first + count - 1
     per = f" in {seeds.repeats} repeats" if seeds.repeats > 1 else ""
     words = f"{count:,} samples a row{per}, seeds {seeds.first} to {last}"
-    return f"{words}; {setting.device}, engine {setting.engine}, {setting.precision}"
+    where = f"{setting.device} ({setting.machine})" if setting.machine else setting.device
+    return f"{words}; {where}, engine {setting.engine}, {setting.precision}"
 
 
 def calls_per_sample(record: Record) -> str:
@@ -234,6 +236,7 @@ def _footnotes(group: Group, best: dict[str, StoredRecord | None]) -> Iterable[s
     yield from mixed_measurements(group)
     yield from comparable_notes(group)
     yield from _memory_note(group)
+    yield from mixed_machines(row.record for row in group.table_rows)
     yield from timing_doubts(group)
     if group.older:
         noun = "record of a row above was" if group.older == 1 else "records of rows above were"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from guidebench.metrics import Estimate, pool
+from guidebench.metrics import Estimate, Moments, pool
 from guidebench.metrics.bias import BLOCKS, Corrected
 from guidebench.reports.record import (
     BiasCorrected,
@@ -44,7 +44,10 @@ class Start:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """One metric of each repeat, with what it was measured against."""
+    """One metric of each repeat, with what it was measured against.
+
+    `moments` are those of all features, where the metric is a distance of moments.
+    """
 
     repeats: Sequence[Estimate]
     display: Display
@@ -53,6 +56,7 @@ class Measured:
     reference: StatisticsSource | None
     features: FeatureSource | None
     corrected: Corrected | None = None
+    moments: Moments | None = None
 
     def pooled(self) -> Estimate:
         """All repeats as one estimate."""

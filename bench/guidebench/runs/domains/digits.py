@@ -22,6 +22,7 @@ from guidebench.metrics import (
     agreement,
     frechet,
     frechet_noise_floor,
+    moments_of,
     nearest_is_training,
     perfect_nearest_share,
 )
@@ -135,6 +136,7 @@ class DigitsDomain(AbstractDomain):
             ),
             features=self._features(),
             corrected=pooled_jackknife([r["features"] for r in repeats], reference),
+            moments=moments_of(np.concatenate([r["features"] for r in repeats])),
         )
 
     def _agreement(self, repeats: Sequence[Arrays]) -> Measured:

@@ -21,7 +21,7 @@ from guidebench.checkpoints.cache import weights_path
 from guidebench.checkpoints.network_file import NetworkHeader, read_network_header
 from guidebench.data.codec import Codec, RGBCodec, StabilityVAECodec
 from guidebench.measure.clock import part
-from guidebench.metrics import GaussianReference, frechet_noise_floor
+from guidebench.metrics import GaussianReference, frechet_noise_floor, moments_of
 from guidebench.metrics.bias import pooled_jackknife
 from guidebench.metrics.names import ImageMetric, image_metric
 from guidebench.metrics.reference import ReferenceFile
@@ -146,6 +146,7 @@ class ImagesDomain(AbstractDomain):
             else None,
             features=feature_source(extractor),
             corrected=pooled_jackknife(features, gaussian) if is_fd and gaussian else None,
+            moments=moments_of(np.concatenate(features)) if is_fd else None,
         )
 
     @override

@@ -113,6 +113,12 @@ def unconditional_autoguidance() -> RunSpec:
     )
 
 
+def limits() -> dict[str, RunSpec]:
+    """For the gate: so strong a weight that activations are clipped, which else they never are."""
+    spec = _row("CFG, w = 8", cfg(8.0), {"unconditional": _UNCONDITIONAL})
+    return {"cfg-8": spec.with_options(role="curve")}
+
+
 def weights() -> dict[str, RunSpec]:
     """One more weight for each curve, past the best one."""
     w = 2.5

@@ -1,0 +1,60 @@
+"""One MLflow run for each record, in a database: MLflow's own file store is not used."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from guidebench.base import atomic_write
+from guidebench.reports.export import require
+from guidebench.reports.export.flat import Flat, flatten
+from guidebench.reports.store import StoredRecord
+
+DIGEST = "guidebench.record_sha256"
+LONGEST = 6000  # MLflow's limit for the text of a parameter
+MOST = 100  # and for the parameters of one call
+
+
+def write(records: Sequence[StoredRecord], out: Path, project: str) -> list[str]:
+    """Log each record that the experiment `project` does not have yet, with its file.
+
+    The tracking server is that of MLFLOW_TRACKING_URI, else `sqlite:///OUT/mlflow.db`.
+    """
+    client_module = require("mlflow.tracking", "mlflow")
+    atomic_write(out / ".writable", b"")
+    (out / ".writable").unlink()
+    address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out.resolve() / 'mlflow.db'}"
+    client = client_module.MlflowClient(tracking_uri=address, registry_uri=address)
+    known = client.get_experiment_by_name(project)
+    local = {} if "MLFLOW_TRACKING_URI" in os.environ else {
+        "artifact_location": (out.resolve() / "mlartifacts").as_uri()
+    }  # fmt: skip
+    experiment = known.experiment_id if known else client.create_experiment(project, **local)
+    flats = [(flatten(stored), stored.path) for stored in records]
+    fresh = [pair for pair in flats if not _logged(client, experiment, pair[0].digest)]
+    for flat, path in fresh:
+        _log(client, experiment, flat, path)
+    there = len(records) - len(fresh)
+    return [f"{address}: {len(fresh)} runs in {project}, {there} were there already"]
+
+
+def _logged(client: Any, experiment: str, digest: str) -> bool:  # noqa: ANN401 - a lazy import
+    """Whether a finished run has this record; one that was cut off does not count."""
+    wanted = f"tags.`{DIGEST}` = '{digest}' and attributes.status = 'FINISHED'"
+    return bool(client.search_runs([experiment], wanted, max_results=1))
+
+
+def _log(client: Any, experiment: str, flat: Flat, path: Path) -> None:  # noqa: ANN401
+    tags = {**flat.tags, DIGEST: flat.digest}
+    run = client.create_run(experiment, run_name=flat.name, tags=tags)
+    name = run.info.run_id
+    kinds = require("mlflow.entities", "mlflow")
+    now = int(1000 * time.time())
+    numbers = [kinds.Metric(key, value, now, 0) for key, value in flat.metrics.items()]
+    choices = [kinds.Param(key, str(value)[:LONGEST]) for key, value in flat.params.items()]
+    client.log_batch(name, metrics=numbers)
+    for batch in range(0, len(choices), MOST):
+        client.log_batch(name, params=choices[batch : batch + MOST])
+    client.log_artifact(name, str(path))
+    client.set_terminated(name)

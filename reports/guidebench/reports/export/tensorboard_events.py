@@ -1,0 +1,59 @@
+"""TensorBoard event files: scalars of each record, and one HParams table over all."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from guidebench.base import atomic_write
+from guidebench.reports.export import require
+from guidebench.reports.export.flat import Flat, flatten
+from guidebench.reports.store import StoredRecord
+
+
+def write(
+    records: Sequence[StoredRecord],
+    out: Path,
+    project: str,  # noqa: ARG001 - all writers share one signature
+) -> list[str]:
+    """Write OUT/SUITE/ROW/SPEC for each record; what lay there is replaced."""
+    flats = [(stored, flatten(stored)) for stored in records]
+    atomic_write(out / ".writable", b"")
+    (out / ".writable").unlink()
+    hparams = require(
+        "tensorboard.plugins.hparams.summary_v2", "tensorboard"
+    )  # its api needs TensorFlow
+    metrics = sorted({name for s, _ in flats for name in s.record.metrics})
+    choices = sorted({name for _, flat in flats for name in flat.params})
+    table = hparams.hparams_config_pb(
+        hparams=[hparams.HParam(name) for name in choices],
+        metrics=[hparams.Metric(name) for name in metrics],
+    )
+    _events(out / "experiment", [table])
+    for stored, flat in flats:
+        record = stored.record
+        folder = out / record.suite / record.row / record.spec_sha256[:12]
+        chosen = hparams.hparams_pb(flat.params, trial_id=flat.name)
+        _events(folder, [chosen, _scalars(flat)])
+    return [f"{out}: {len(flats)} runs; see them with tensorboard --logdir {out}"]
+
+
+def _events(folder: Path, summaries: Sequence[Any]) -> None:
+    """A fresh event file with these summaries at step 0, in place of any other."""
+    events = require("tensorboard.compat.proto.event_pb2", "tensorboard")
+    writers = require("tensorboard.summary.writer.event_file_writer", "tensorboard")
+    fresh = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    writer = writers.EventFileWriter(str(fresh))
+    for summary in summaries:
+        writer.add_event(events.Event(wall_time=time.time(), step=0, summary=summary))
+    writer.close()
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def _scalars(flat: Flat) -> Any:  # noqa: ANN401 - protobuf of a lazy import
+    proto = require("tensorboard.compat.proto.summary_pb2", "tensorboard")
+    values = [proto.Summary.Value(tag=k, simple_value=v) for k, v in flat.metrics.items()]
+    return proto.Summary(value=values)
