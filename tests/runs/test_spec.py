@@ -13,7 +13,7 @@ from guidebench.runs.spec import Published, RunSpec
 from guidebench.sampling import deterministic_heun
 
 SPEC = select(["fractal::autoguidance-w3"])[0].spec
-REPORT_ONLY = {"title", "role", "curves", "published"}
+REPORT_ONLY = {"title", "role", "curves", "published", "engine_reason"}
 OTHER: dict[str, Any] = {
     "title": "another",
     "role": "curve",
@@ -29,8 +29,10 @@ OTHER: dict[str, Any] = {
     "metrics": ("outlier_rate",),
     "published": {"outlier_rate": Published(value=0.1, source="a paper")},
     "device": "cuda",
+    "engine": "compiled",
+    "engine_reason": "because",
+    "streams": 2,
 }
-ONLY_ONE_VALUE_YET = {"engine"}
 IMAGES = RunSpec.model_validate(
     SPEC.model_dump()
     | {
@@ -47,7 +49,7 @@ IMAGES = RunSpec.model_validate(
 
 def test_the_table_above_names_every_field() -> None:
     tied = {"domain", "source", "reference", "precision"}  # another value needs other fields too
-    assert set(RunSpec.model_fields) == set(OTHER) | ONLY_ONE_VALUE_YET | tied
+    assert set(RunSpec.model_fields) == set(OTHER) | tied
 
 
 @pytest.mark.parametrize("field", OTHER)
@@ -64,7 +66,26 @@ def test_threads_and_weights_are_in_the_digest() -> None:
 
 def test_no_field_that_changes_a_number_has_a_default() -> None:
     optional = {n for n, f in RunSpec.model_fields.items() if not f.is_required()}
-    assert optional <= REPORT_ONLY | {"reference"}  # None is its only value outside images
+    # None is reference's only value outside images; streams changes speed, in principle
+    assert optional <= REPORT_ONLY | {"reference", "streams"}
+
+
+def test_a_network_may_have_a_precision_of_its_own() -> None:
+    main = IMAGES.networks["main"].model_copy(update={"precision": "bf16"})
+    own = IMAGES.with_options(networks={**IMAGES.networks, "main": main}, precision="fp16")
+    assert (own.precision_of("main"), own.precision_of("guide")) == ("bf16", "fp16")
+    narrow = {"main": SPEC.networks["main"].model_copy(update={"precision": "fp16"})}
+    with pytest.raises(UserError, match="the fractal runs in fp32, got fp16, fp32"):
+        SPEC.with_options(networks={**SPEC.networks, **narrow})
+
+
+def test_degraded_networks_run_eager_alone() -> None:
+    main = IMAGES.networks["main"].model_dump()
+    worse = {**main, "degradation": {"kind": "dropout", "amount": 0.1}}
+    networks = {**IMAGES.networks, "main": worse}
+    assert IMAGES.with_options(networks=networks).random_inside
+    with pytest.raises(UserError, match="draw random numbers: they run eager, not compiled"):
+        IMAGES.with_options(networks=networks, engine="compiled")
 
 
 def test_json_round_trip() -> None:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from guidebench.base import UserError, atomic_write, sha256_bytes, sha256_file
 from guidebench.cli.place import Place
+from guidebench.engines import ENGINES, choose_engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from guidebench.engines import EngineName
+    from guidebench.engines.choice import Asked
     from guidebench.reports.store import StoredRecord
     from guidebench.runs.folder import Job
     from guidebench.runs.runner import Event
@@ -26,7 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="SUITE[::ROW ...]", help="e.g. fractal digits")
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--engine", choices=["auto", "eager"], default="auto")
+    parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
+    parser.add_argument(
+        "--streams", type=int, choices=[1, 2], default=1,
+        help="2: networks of a recorded step side by side on the GPU",
+    )  # fmt: skip
     parser.add_argument("--precision", choices=["auto", "fp32", "fp16", "bf16"], default="auto")
     parser.add_argument(
         "--num", type=int, metavar="N", help="images per row, instead of the suite's"
@@ -62,6 +69,9 @@ def _run(args: argparse.Namespace, place: "Place") -> int:
     _make_out(args.out)
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415  after the cheap checks
 
+    if place.is_first:
+        sampled = [job.row.spec for job in jobs if job.row.spec.source == "sampler"]
+        print(*dict.fromkeys(map(_engine_words, sampled)), sep="\n", flush=True)
     place.at_work = True
     with ProgressLine("run") as line:
 
@@ -103,10 +113,37 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
 
     def asked_for(spec: "RunSpec") -> "RunSpec":
         precision = _precision(args.precision, found, spec)
-        return spec.with_options(**options, device=found, precision=precision)
+        changed = spec.with_options(**options, device=found, precision=precision, engine="eager")
+        return _with_engine(changed, args.engine, spec.engine, args.streams)
 
     changed = [row.model_copy(update={"spec": asked_for(row.spec)}) for row in rows]
     return [make_job(row, args.out, threads=THREADS_PER_RANK) for row in changed]
+
+
+def _with_engine(
+    spec: "RunSpec", asked: "Asked", in_suite: "EngineName", streams: int
+) -> "RunSpec":
+    """What was asked for, else what the suite insists on, else what pays on this device."""
+    if spec.source == "data":
+        return spec
+    chosen = choose_engine(
+        in_suite if asked == "auto" and in_suite != "eager" else asked,
+        device=spec.device,
+        precision=spec.precision,
+        random_inside=spec.random_inside,
+    )
+    if streams == 2 and not chosen.engine.startswith("cuda-graph"):
+        msg = f"--streams 2 belongs to engine cuda-graph, and this row runs {chosen.engine}"
+        raise UserError(msg)
+    return spec.with_options(
+        engine=chosen.engine,
+        engine_reason=chosen.reason,
+        streams=2 if streams == 2 else None,
+    )
+
+
+def _engine_words(spec: "RunSpec") -> str:
+    return f"engine {spec.engine}" + (f" ({spec.engine_reason})" if spec.engine_reason else "")
 
 
 def _precision(asked: str, device: str, spec: "RunSpec") -> str:

@@ -1,6 +1,6 @@
 """A guidance scheme as data: D_guided = D + sum_k g_k(sigma) shape_k(plus_k - minus_k)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Self, final
 
 from pydantic import Field, model_validator
@@ -47,7 +47,7 @@ class Scheme(Frozen, frozen=True):
         """G of each term at one evaluation; 0 means that the term is not computed."""
         return tuple(t.schedule.gain(sigma, step_sigma) for t in self.terms)
 
-    def needed(self, gains: tuple[float, ...]) -> tuple[Prediction, ...]:
+    def needed(self, gains: Sequence[float]) -> tuple[Prediction, ...]:
         """Predictions that an evaluation with these gains computes, each once, in order."""
         found: dict[Prediction, None] = {self.primary: None}
         for term, gain in zip(self.terms, gains, strict=True):
@@ -65,17 +65,23 @@ class Scheme(Frozen, frozen=True):
         return tuple(found)
 
     def combine(
-        self, predict: Callable[[Prediction], "Tensor"], gains: tuple[float, ...]
+        self,
+        predict: Callable[[Prediction], "Tensor"],
+        gains: "Sequence[float | Tensor]",
+        active: Sequence[bool] | None = None,
     ) -> "Tensor":
         """Guided prediction of the clean sample, of the shape and dtype of the primary's.
 
         Args:
             predict: computes one prediction; called at most once for each that is needed.
-            gains: what `gains` returned for this evaluation.
+            gains: what `gains` returned for this evaluation, or the same as tensors.
+            active: which terms are computed; without it, those whose gain is not 0. Given for
+                gains that are tensors, at whose values nothing looks.
         """
-        found = {p: predict(p) for p in self.needed(gains)}
+        used = tuple(bool(gain != 0) for gain in gains) if active is None else tuple(active)
+        found = {p: predict(p) for p in self.needed(used)}
         guided = found[self.primary]
-        for term, gain in zip(self.terms, gains, strict=True):
-            if gain != 0:
+        for term, gain, is_used in zip(self.terms, gains, used, strict=True):
+            if is_used:
                 guided = guided + gain * term.shape.apply(found[term.plus] - found[term.minus])
         return guided

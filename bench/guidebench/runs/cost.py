@@ -83,11 +83,13 @@ def cost_of(
     peak, fraction = _of_peak(lanes, flops)
     cold = [b.seconds for b in batches if b.cold]
     memory = _largest([s.memory for s in shards])
+    reduced = [s.reduced_batch_size for s in shards if s.reduced_batch_size is not None]
     cost = Cost(
         device=spec.device,
         engine=spec.engine,
         precision=spec.precision,
         batch_size=spec.batch_size,
+        reduced_batch_size=min(reduced, default=None),
         ranks=ranks,
         threads_per_rank=threads,
         images_per_second=sum(rates) + (ranks - len(rates)) * each if each else None,
@@ -99,13 +101,22 @@ def cost_of(
         energy_joules_per_image=_energy(mine) if batches else None,
         first_call_seconds=max(cold, default=None),
         batch_seconds=tuple(b.seconds for b in warm),
-        doubts=(speed.doubts + _doubts(lanes, spec, ranks, told=told)) if batches else (),
+        doubts=_out_of_memory(reduced, len(shards), spec.batch_size)
+        + ((speed.doubts + _doubts(lanes, spec, ranks, told=told)) if batches else ()),
         peak_flops_per_second=peak,
         total_peak_memory_bytes=_total(mine) if told else None,
         phases=_phases(shards, lanes) if batches and told else None,
         per_rank=tuple(mine),
     )
-    return cost, _reasons(cost, lanes, sampled=bool(batches), told=told)
+    reasons = _reasons(cost, lanes, sampled=bool(batches), told=told)
+    return cost, reasons | ({"cost.engine": spec.engine_reason} if spec.engine_reason else {})
+
+
+def _out_of_memory(reduced: Sequence[int], shards: int, batch_size: int) -> tuple[str, ...]:
+    if not reduced:
+        return ()
+    few = f"as few as {min(reduced)} instead of {batch_size}"
+    return (f"out of memory: {len(reduced)} of {shards} shards in batches of {few}",)
 
 
 def _rank_cost(lane: Lane) -> RankCost:

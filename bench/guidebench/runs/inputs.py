@@ -20,8 +20,8 @@ NUMERICS_VERSION: Final = 2
 
 STABILITY_VAE: Final = "sd-vae-ft-mse"
 _VAE_SCALE: Final = 8  # pixels a latent's side
-_FOR_REPORTS: Final = {"title", "role", "curves", "published"}
-_LATER_FIELDS: Final = ("reference",)  # left out where empty, so that older digests still hold
+_FOR_REPORTS: Final = {"title", "role", "curves", "published", "engine_reason"}
+_LATER_FIELDS: Final = ("reference", "streams")  # left out where empty: older digests still hold
 _SUFFIX: Final = ".safetensors"
 
 
@@ -131,6 +131,9 @@ def resolve(spec: RunSpec, *, threads: int) -> dict[str, Any]:
     for name in _LATER_FIELDS:
         if fields[name] is None:
             del fields[name]
+    for network in fields["networks"].values():
+        if network["precision"] is None:
+            del network["precision"]
     names = {ref.name for ref in spec.networks.values() if isinstance(ref, NetworkRef)}
     names |= {"digits-classifier"} if spec.domain == "digits" else set()
     files = {name: builtin_file(name)[1] for name in sorted(names)}

@@ -3,9 +3,10 @@
 Shapes: B samples of a batch.
 """
 
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, final
 
@@ -17,19 +18,16 @@ from guidebench.base import UserError
 from guidebench.checkpoints.builtin import builtin_file
 from guidebench.checkpoints.network_file import NetworkFile
 from guidebench.checkpoints.weights import load_snapshots
-from guidebench.engines import ENGINES, Forward
 from guidebench.measure.clock import part, timed
 from guidebench.measure.flops import count_flops
 from guidebench.measure.stopwatch import stopwatch
 from guidebench.networks import Denoiser, build_denoiser
-from guidebench.runs.domains import Start, domain_of
+from guidebench.runs.domains import domain_of
+from guidebench.runs.execution import Execution
 from guidebench.runs.inputs import checkpoint_path
 from guidebench.runs.shards import Batch
 from guidebench.runs.spec import CheckpointRef, NetworkRef, RunSpec
 from guidebench.sampling import Plan, make_plan
-from guidebench.sampling.degraded import with_dropout, with_input_noise
-from guidebench.sampling.guided import GuidedDenoiser
-from guidebench.sampling.heun import heun
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -65,10 +63,11 @@ def networks_of(spec: RunSpec) -> dict[str, Denoiser]:
     """
     found: dict[str, Denoiser] = {}
     for role, ref in spec.networks.items():
+        precision = spec.precision_of(role)
         if isinstance(ref, CheckpointRef):
-            found[role] = load_checkpoint(ref.checkpoint, spec.device, spec.precision)
+            found[role] = load_checkpoint(ref.checkpoint, spec.device, precision)
         else:
-            found[role] = load_denoiser(ref, spec.device, spec.precision)
+            found[role] = load_denoiser(ref, spec.device, precision)
         if found[role].sample_shape != found["main"].sample_shape:
             msg = (
                 f"main samples {found['main'].sample_shape}, {role} {found[role].sample_shape}; "
@@ -81,11 +80,15 @@ def networks_of(spec: RunSpec) -> dict[str, Denoiser]:
 @final
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Arrays with one row per seed, the time of each batch, and calls of each network role."""
+    """Arrays with one row per seed, the time of each batch, and calls of each network role.
+
+    `reduced_batch_size` is the size that did fit where the spec's ran out of memory.
+    """
 
     arrays: Arrays
     batches: tuple[Batch, ...]
     network_calls: dict[str, int]
+    reduced_batch_size: int | None = None
 
 
 class Sampler:
@@ -100,20 +103,43 @@ class Sampler:
         if spec.sampler is not None and spec.scheme is not None:
             self.plan = make_plan(spec.sampler, spec.scheme)
         self.networks = networks_of(spec)
+        self._execution = None if self.plan is None else Execution(spec, self.plan, self.networks)
 
     def sample(self, seeds: Sequence[int]) -> Sampled:
         """Samples in seed order, in batches of the spec's size; the last may be smaller.
 
+        Where a batch does not fit into memory, all of these seeds are sampled again in batches
+        of half the size: another size may round otherwise, so the result says so.
+
         Raises:
-            UserError: for samples that are not finite, or calls that differ from the plan's.
+            UserError: for samples that are not finite, or one sample that does not fit.
         """
+        size = self.spec.batch_size
+        while True:
+            try:
+                found = self._sample(seeds, size)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if size == 1:
+                    msg = f"{self.spec.device} has no memory for one sample of {self.spec.title}"
+                    raise UserError(msg) from error
+            else:
+                reduced = None if size == self.spec.batch_size else size
+                return replace(found, reduced_batch_size=reduced)
+            size //= 2
+            text = f"out of memory: seeds {seeds[0]} to {seeds[-1]} again in batches of {size}"
+            print(text, file=sys.stderr)
+            self._release()
+
+    def _sample(self, seeds: Sequence[int], size: int) -> Sampled:
         if self.plan is None:
             return Sampled(self.domain.real(seeds), (), {})
         parts: list[Arrays] = []
         batches: list[Batch] = []
         calls: Counter[str] = Counter()
-        for start in range(0, len(seeds), self.spec.batch_size):
-            batch = seeds[start : start + self.spec.batch_size]
+        for start in range(0, len(seeds), size):
+            batch = seeds[start : start + size]
             (arrays, made), timing = timed(lambda b=batch: self._batch(b), self._watch)  # type: ignore[misc]
             cold = len(batch) not in self._warm
             self._warm.add(len(batch))
@@ -131,40 +157,23 @@ class Sampler:
     @torch.inference_mode()
     def _batch(self, seeds_B: Sequence[int]) -> tuple[Arrays, Counter[str]]:
         spec = self.spec
-        assert self.plan is not None
+        assert self._execution is not None
         assert spec.sampler is not None
-        assert spec.scheme is not None
         start = self.domain.start(seeds_B, spec.sampler.sigma_max, self.device)
-        denoiser = GuidedDenoiser(self.plan, spec.scheme, self._prepared(start), start.labels_BL)
         with part("sample"):
-            x = heun(
-                denoiser,
-                start.x,
-                self.plan.steps,
-                s_noise=spec.sampler.s_noise,
-                draw=lambda: start.noise.normal(start.x.shape[1:]),
-            )
+            x, calls = self._execution.integrate(start)
         try:
-            return self.domain.finish(x, start), denoiser.calls
+            return self.domain.finish(x, start), calls
         except UserError as error:
             msg = f"seeds {seeds_B[0]} to {seeds_B[-1]}: {error}"
             raise UserError(msg) from error
 
-    def _prepared(self, start: Start) -> Mapping[str, Forward]:
-        engine = ENGINES[self.spec.engine]
-        return {
-            role: engine.prepare(self._forward(role, start), start.x, start.labels_BL)
-            for role in self.networks
-        }
-
-    def _forward(self, role: str, start: Start) -> Forward:
-        network, ref = self.networks[role], self.spec.networks[role]
-        worse = ref.degradation if isinstance(ref, CheckpointRef) else None
-        if worse is None:
-            return network
-        if worse.kind == "dropout":
-            return with_dropout(network, worse.amount, start.noise)
-        return with_input_noise(network, worse.amount, start.noise)
+    def _release(self) -> None:
+        """Give back what the failed size held, recorded steps and their memory included."""
+        assert self.plan is not None
+        self._execution = Execution(self.spec, self.plan, self.networks)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def flops_per_image(self) -> float | None:
@@ -178,6 +187,13 @@ class Sampler:
             asked = labels if network.label_dim else None
             total += calls[role] * count_flops(lambda n=network, a=x, b=asked: n(a, 1.0, b))  # type: ignore[misc]
         return float(total)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch's allocator on the host has no error type of its own."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        "not enough memory" in str(error)
+    )
 
 
 _KEPT: dict[str, Sampler] = {}

@@ -78,6 +78,7 @@ class Shard:
     network_calls: dict[str, int]
     memory: dict[str, int | None]
     work: Work | None = None
+    reduced_batch_size: int | None = None
 
 
 def digest(arrays: Arrays) -> str:
@@ -104,6 +105,7 @@ def write_shard(
     batches: Sequence[Batch],
     network_calls: Mapping[str, int],
     memory: Mapping[str, int | None],
+    reduced_batch_size: int | None = None,
     work: Work | None = None,
 ) -> None:
     """Write one finished shard, whole or not at all."""
@@ -114,6 +116,7 @@ def write_shard(
         "batches": [asdict(b) for b in batches],
         "network_calls": dict(network_calls),
         "memory": dict(memory),
+        "reduced_batch_size": reduced_batch_size,
         "work": asdict(work) if work else None,
     }
     contiguous = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
@@ -142,6 +145,7 @@ def read_shard(path: Path, *, spec_sha256: str, seeds: range) -> Shard | None:
         batches=tuple(Batch(**b) for b in facts["batches"]),
         network_calls=facts["network_calls"],
         memory=facts["memory"],
+        reduced_batch_size=facts.get("reduced_batch_size"),
         work=_work(facts.get("work")),
     )
 

@@ -113,4 +113,5 @@ def sample_shard(job: Job, index: int, world: int = 1) -> None:
         network_calls=sampled.network_calls,
         memory=peak_memory(device, bill.peak_bytes),
         work=bill.work(world),
+        reduced_batch_size=sampled.reduced_batch_size,
     )

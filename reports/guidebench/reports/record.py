@@ -157,12 +157,16 @@ class Cost(Part):
     the sampler, by `peak_flops_per_second`: the rate of a square matrix product on the same
     device, threads and precision. `images_per_second` is the sum over ranks of their own rates; a
     rank that had other rows to do meanwhile counts at the mean rate, so that rows compare.
+
+    `reduced_batch_size` is the smallest size that was used after memory ran out; None where
+    every batch had `batch_size`, and only then are the bits those of the spec.
     """
 
     device: str
     engine: str
     precision: str
     batch_size: int
+    reduced_batch_size: int | None = None
     ranks: int
     threads_per_rank: int
     images_per_second: float | None

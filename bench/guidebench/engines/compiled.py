@@ -1,0 +1,181 @@
+"""Networks through inductor: on a CPU compiled ahead of time, once, into the cache folder.
+
+AOTInductor packages are loaded in milliseconds and called without Python in between, and
+several processes share one. On a GPU, `torch.compile` makes the functions that are then recorded.
+
+Shapes: B images, C input and O output channels, H x W pixels.
+"""
+
+import hashlib
+import inspect
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, final
+
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from typing_extensions import override
+
+from guidebench.base import UserError
+from guidebench.engines._base import AbstractEngine, Forward, require_like
+
+_Package = Callable[..., Tensor]
+_FORMAT: Final = 1
+"""Raised by every change of how networks are compiled."""
+
+_PRODUCT_ROWS: Final = 1024
+_PRODUCT_CHANNELS: Final = 64
+
+
+@final
+class Compiled(AbstractEngine):
+    """One package a network, batch size and machine.
+
+    Args:
+        folder: where packages are kept.
+        tell: gets one line before a compilation, which takes from seconds to minutes.
+    """
+
+    name = "compiled"
+
+    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda _: None) -> None:
+        self._folder, self._tell = folder, tell
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "no CUDA runtime"
+        self._loaded: dict[tuple[object, ...], tuple[Forward, _Package]] = {}
+
+    @override
+    def prepare(self, network: Forward, x: Tensor, labels_BL: Tensor | None) -> Forward:
+        example, example_labels = x, labels_BL
+
+        def forward(x: Tensor, sigma: float, labels_BL: Tensor | None) -> Tensor:
+            require_like("x", example, x)
+            if labels_BL is not None:
+                require_like("labels", example_labels, labels_BL)
+            package = self._package(network, x, labels_BL)
+            asked = () if labels_BL is None else (labels_BL,)
+            return package(x.contiguous(), torch.tensor(sigma), *asked)
+
+        return forward
+
+    def _package(self, network: Forward, x: Tensor, labels_BL: Tensor | None) -> _Package:
+        key = (id(network), x.shape, labels_BL is None)
+        if key not in self._loaded:
+            assert isinstance(network, nn.Module)
+            inputs = (x, torch.tensor(1.0), *(() if labels_BL is None else (labels_BL,)))
+            path = self._folder / f"{_digest(network, inputs)}.pt2"
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                if not path.is_file():
+                    self._tell(f"compiling {type(network).__name__} for batches of {len(x)}, once")
+                    _compile(network, inputs, path)
+            # The network is held too: its id stays its own.
+            self._loaded[key] = (network, torch._inductor.aoti_load_package(str(path)))  # noqa: SLF001
+        return self._loaded[key][1]
+
+
+class _Call(nn.Module):
+    """A network with positional inputs, as an exported program wants them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @override
+    def forward(self, x: Tensor, sigma: Tensor, labels_BL: Tensor | None = None) -> Tensor:
+        found: Tensor = self.network(x, sigma, labels_BL)
+        return found
+
+
+def _compile(network: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> None:
+    """Write the package, whole or not at all.
+
+    Raises:
+        UserError: where the compiler fails.
+    """
+    plain = tuple(torch.zeros(t.shape, dtype=t.dtype, device=t.device) for t in inputs)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".compiling-") as folder:
+        partial = Path(folder) / path.name
+        try:
+            with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's own, about its private parts
+                with _ProductsForSmallConvolutions():
+                    program = torch.export.export(_Call(network), plain)
+                torch._inductor.aoti_compile_and_package(  # noqa: SLF001
+                    program, package_path=str(partial), inductor_configs={"freezing": True}
+                )
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            msg = f"compiling a network failed: {reason}; run with --engine eager, or set CXX"
+            raise UserError(msg) from error
+        partial.replace(path)
+
+
+def _digest(network: nn.Module, inputs: tuple[Tensor, ...]) -> str:
+    """Of everything that a package depends on: weights, code, shapes, torch, this machine."""
+    found = hashlib.sha256()
+    shapes = [(tuple(t.shape), str(t.dtype), str(t.device)) for t in inputs]
+    machine = (torch.backends.cpu.get_cpu_capability(), os.environ.get("CXX"), sys.platform)
+    found.update(repr((_FORMAT, shapes, torch.__version__, torch.get_num_threads())).encode())
+    found.update(repr(machine).encode())
+    for source in sorted(Path(inspect.getfile(type(network))).parent.glob("*.py")):
+        found.update(source.read_bytes())
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        found.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        found.update(data.tobytes())
+    return found.hexdigest()[:32]
+
+
+@final
+class _ProductsForSmallConvolutions(TorchFunctionMode):
+    """Writes small, narrow convolutions as matrix products while a network is traced.
+
+    A call of the convolution library costs about 100 us before it computes anything, a product
+    about 5. Measured to pay up to about a thousand pixels in a batch.
+    """
+
+    @override
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in {F.conv2d, torch.conv2d} and _is_small(args[0], args[1]):
+            return convolution_as_product(args[0], args[1])
+        return func(*args, **(kwargs or {}))
+
+
+def _is_small(x_BCHW: Tensor, weight_OCkk: Tensor) -> bool:
+    rows = x_BCHW.shape[0] * x_BCHW.shape[2] * x_BCHW.shape[3]
+    return rows <= _PRODUCT_ROWS and max(weight_OCkk.shape[:2]) <= _PRODUCT_CHANNELS
+
+
+def convolution_as_product(x_BCHW: Tensor, weight_OCkk: Tensor) -> Tensor:
+    """A k x k convolution of stride 1 that keeps the size, as one product over k k C values."""
+    batch, channels, height, width = x_BCHW.shape
+    out_channels, side = weight_OCkk.shape[0], weight_OCkk.shape[-1]
+    edge = side // 2
+    x_BHWC = F.pad(x_BCHW.permute(0, 2, 3, 1), (0, 0, edge, edge, edge, edge))
+    moved = [x_BHWC[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
+    columns = torch.cat(moved, dim=-1).reshape(-1, side * side * channels)
+    weight = weight_OCkk.permute(2, 3, 1, 0).reshape(-1, out_channels)
+    product = columns @ weight
+    return product.reshape(batch, height, width, out_channels).permute(0, 3, 1, 2)
+
+
+def compile_for_gpu(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Fused kernels for a function that will be recorded by us: torch records nothing itself."""
+    compiled: Callable[..., Tensor] = torch.compile(
+        function, fullgraph=True, dynamic=False, mode="max-autotune-no-cudagraphs"
+    )
+    return compiled

@@ -1,0 +1,192 @@
+"""Recorded steps on the strict stand-in against the plain sampler, bit for bit."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from guidebench.engines.direct import DirectGraphs
+from guidebench.engines.stand_in import ReplayError, StandInGraphs
+from guidebench.guidance import SCHEMES, Scheme
+from guidebench.sampling import HeunSpec, make_plan
+from guidebench.sampling.fused import StepKind, coefficient_table, step_kinds
+from guidebench.sampling.guided import GuidedDenoiser
+from guidebench.sampling.heun import heun
+from guidebench.sampling.noise import PerSeed
+from guidebench.sampling.steps import RecordedSteps
+from tests.guidance.test_all import NAMES, example
+
+LABELS, SHAPE = 4, (2, 3)
+INTERVAL = example("cfg-interval")
+
+
+def network(factor: float) -> Callable[[Tensor, Tensor | float, Tensor | None], Tensor]:
+    def call(x: Tensor, sigma: Tensor | float, labels_BL: Tensor | None) -> Tensor:
+        level = torch.as_tensor(sigma, dtype=torch.float32)  # as the networks do
+        mean = x * factor / (1 + level)
+        return mean if labels_BL is None else mean + labels_BL.sum(1)[:, None, None]
+
+    return call
+
+
+NETWORKS = {"main": network(0.9), "guide": network(0.7), "unconditional": network(0.5)}
+
+
+def sampler(*, s_churn: float = 0.0, num_steps: int = 12) -> HeunSpec:
+    return HeunSpec(
+        num_steps=num_steps, sigma_min=0.002, sigma_max=80.0, rho=7.0, s_churn=s_churn,
+        s_min=0.05, s_max=50.0, s_noise=1.003,
+    )  # fmt: skip
+
+
+def batch(seeds: range, *, labels: bool = True) -> tuple[Tensor, Tensor | None, PerSeed]:
+    noise = PerSeed(seeds)
+    x = noise.normal(SHAPE) * 80.0
+    return x, (noise.uniform((LABELS,)) if labels else None), noise
+
+
+def recorded(scheme: Scheme, spec: HeunSpec) -> RecordedSteps:
+    plan = make_plan(spec, scheme)
+    return RecordedSteps(plan, scheme, NETWORKS, StandInGraphs(), s_noise=spec.s_noise)
+
+
+def plain(scheme: Scheme, spec: HeunSpec, seeds: range, *, labels: bool = True) -> Tensor:
+    x, labels_BL, noise = batch(seeds, labels=labels)
+    plan = make_plan(spec, scheme)
+    denoiser = GuidedDenoiser(plan, scheme, NETWORKS, labels_BL)
+    return heun(denoiser, x, plan.steps, s_noise=spec.s_noise, draw=lambda: noise.normal(SHAPE))
+
+
+def replayed(steps: RecordedSteps, seeds: range, *, labels: bool = True) -> Tensor:
+    x, labels_BL, noise = batch(seeds, labels=labels)
+    found, calls = steps.sample(x, labels_BL, lambda: noise.normal(SHAPE))
+    assert dict(calls) == steps.plan.network_calls()
+    return found
+
+
+@pytest.mark.parametrize("s_churn", [0.0, 5.0])
+@pytest.mark.parametrize("name", NAMES)
+def test_is_the_plain_sampler_bit_for_bit_again_and_again(name: str, s_churn: float) -> None:
+    """Twice on other values, then a smaller last batch, then the first size once more."""
+    scheme, spec = example(name), sampler(s_churn=s_churn)
+    steps = recorded(scheme, spec)
+    runs = [(seeds, replayed(steps, seeds)) for seeds in (range(4), range(4, 8), range(8, 11))]
+    runs.append((range(4), replayed(steps, range(4))))
+    for seeds, found in runs:
+        assert torch.equal(found, plain(scheme, spec, seeds))
+
+
+def test_without_labels() -> None:
+    scheme, spec = example("autoguidance"), sampler()
+    found = replayed(recorded(scheme, spec), range(3), labels=False)
+    assert torch.equal(found, plain(scheme, spec, range(3), labels=False))
+
+
+def test_one_recording_serves_all_steps_of_a_kind() -> None:
+    steps = recorded(INTERVAL, sampler(num_steps=32))
+    replayed(steps, range(2))
+    (made,) = steps._sizes.values()
+    assert len(steps.kinds) == 32
+    assert set(made.calls) == {
+        StepKind((False,), (False,), raises_noise=False),
+        StepKind((True,), (True,), raises_noise=False),
+        StepKind((False,), None, raises_noise=False),
+    }
+
+
+def test_steps_that_cross_an_interval_are_kinds_of_their_own() -> None:
+    """Where each evaluation follows its own noise level."""
+    (term,) = INTERVAL.terms
+    schedule = term.schedule.model_copy(update={"stage": "own"})
+    own = INTERVAL.model_copy(update={"terms": (term.model_copy(update={"schedule": schedule}),)})
+    spec = sampler(num_steps=32)
+    kinds = step_kinds(make_plan(spec, own))
+    pairs = {(kind.first, kind.second) for kind in kinds}
+    assert ((False,), (True,)) in pairs
+    assert ((True,), (False,)) in pairs
+    assert torch.equal(replayed(recorded(own, spec), range(3)), plain(own, spec, range(3)))
+
+
+def test_steps_that_raise_the_noise_are_told_apart() -> None:
+    kinds = step_kinds(make_plan(sampler(s_churn=5.0), SCHEMES["none"]()))
+    assert {kind.raises_noise for kind in kinds} == {True, False}
+
+
+def test_the_table_holds_what_the_plan_says() -> None:
+    spec = sampler(s_churn=5.0)
+    plan = make_plan(spec, INTERVAL)
+    table = coefficient_table(plan, s_noise=2.0).double()
+    first = [plan.evaluations[2 * i].gains[0] for i in range(len(plan.steps))]
+    assert table[:, 1].tolist() == pytest.approx([s.sigma_hat for s in plan.steps])
+    assert table[:, 3].tolist() == pytest.approx([s.sigma_next for s in plan.steps])
+    assert table[:, 2].tolist() == pytest.approx([s.sigma_next - s.sigma_hat for s in plan.steps])
+    raised = [2 * (s.sigma_hat**2 - s.sigma**2) ** 0.5 for s in plan.steps]
+    assert table[:, 0].tolist() == pytest.approx(raised)
+    assert table[:, 4].tolist() == pytest.approx(first)
+
+
+@pytest.mark.parametrize("change", ["dtype", "shape", "labels", "no labels"])
+def test_what_differs_from_the_recorded_batch_is_refused(change: str) -> None:
+    steps = recorded(example("cfg"), sampler(num_steps=2))
+    replayed(steps, range(3))
+    x, labels_BL, _ = batch(range(3))
+    assert labels_BL is not None
+    given: dict[str, tuple[Tensor, Tensor | None]] = {
+        "dtype": (x.double(), labels_BL),
+        "shape": (x[..., :2], labels_BL),
+        "labels": (x, labels_BL[:, :2]),
+        "no labels": (x, None),
+    }
+    with pytest.raises(ValueError, match=r"(x|labels) was prepared as .*, got .*; prepare this"):
+        steps.sample(*given[change], lambda: x)
+
+
+def test_a_rebound_state_is_refused() -> None:
+    steps = recorded(example("cfg"), sampler(num_steps=2))
+    replayed(steps, range(3))
+    steps._sizes[3].x = torch.zeros(3, *SHAPE)
+    with pytest.raises(ValueError, match="x was rebound after recording"):
+        replayed(steps, range(3))
+
+
+def test_a_python_number_for_sigma_would_be_found() -> None:
+    """What the device table is for: a step that takes sigma from Python replays a frozen one."""
+    spec, scheme = sampler(num_steps=4), example("none")
+    plan = make_plan(spec, scheme)
+    sigmas = iter([s for step in plan.steps for s in step.sigmas] * 20)
+
+    def frozen(x: Tensor, _sigma: Tensor, _labels: Tensor | None) -> Tensor:
+        return x / (1 + next(sigmas))
+
+    steps = RecordedSteps(plan, scheme, {"main": frozen}, StandInGraphs())
+    with pytest.raises(ReplayError, match="a Python value is frozen"):
+        replayed(steps, range(2))
+
+
+def test_direct_calls_are_the_same() -> None:
+    scheme, spec = example("cfg-interval"), sampler()
+    steps = RecordedSteps(
+        make_plan(spec, scheme), scheme, NETWORKS, DirectGraphs(), s_noise=spec.s_noise
+    )
+    for seeds in (range(4), range(4, 6)):
+        assert torch.equal(replayed(steps, seeds), plain(scheme, spec, seeds))
+
+
+def test_what_is_compiled_is_the_guided_denoiser() -> None:
+    calls = []
+
+    def compiled(evaluate: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def wrapped(*args: object) -> Tensor:
+            calls.append(len(args))
+            return evaluate(*args)
+
+        return wrapped
+
+    scheme, spec = example("cfg"), sampler(num_steps=3)
+    plan = make_plan(spec, scheme)
+    steps = RecordedSteps(
+        plan, scheme, NETWORKS, DirectGraphs(), s_noise=spec.s_noise, compiled=compiled
+    )
+    assert torch.equal(replayed(steps, range(2)), plain(scheme, spec, range(2)))
+    assert len(calls) == len(plan.evaluations)
