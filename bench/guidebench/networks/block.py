@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from guidebench.networks.layers import MPConv, downsample, mp_silu, mp_sum, normalize, upsample
 
-_RESIDUAL_BALANCE = 0.3
-_ATTENTION_BALANCE = 0.3
-_CLIP = 256.0
+RESIDUAL_BALANCE = 0.3
+ATTENTION_BALANCE = 0.3
+CLIP = 256.0
 
 Resample = Literal["keep", "down", "up"]
 Drop = Callable[[Tensor], Tensor]
@@ -84,10 +84,10 @@ class Block(nn.Module):
         y = self.conv_res1(y)
         if self.decoder and self.conv_skip is not None:
             x = self.conv_skip(x)
-        x = mp_sum(x, y, t=_RESIDUAL_BALANCE)
+        x = mp_sum(x, y, t=RESIDUAL_BALANCE)
         if self.num_heads:
-            x = mp_sum(x, self._attention(x), t=_ATTENTION_BALANCE)
-        return x.clip(-_CLIP, _CLIP)
+            x = mp_sum(x, self._attention(x), t=ATTENTION_BALANCE)
+        return x.clip(-CLIP, CLIP)
 
     def _attention(self, x_BCHW: Tensor) -> Tensor:
         """Cosine attention: queries, keys and values of unit magnitude per head."""

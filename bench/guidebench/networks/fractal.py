@@ -46,12 +46,13 @@ class FractalDenoiser(nn.Module):
         `release` is for networks whose second copy would cost something: nothing is freed here.
         """
         del release
-        for layer in self._linear:
+        for layer in self.linear_layers:
             layer.bake(dtype=dtype)
         return self.eval().requires_grad_(False)
 
     @property
-    def _linear(self) -> list[MPConv]:
+    def linear_layers(self) -> list[MPConv]:
+        """All layers, in the order of their calls."""
         return [layer for layer in self.layers.values() if isinstance(layer, MPConv)]
 
     def log_density_and_score(self, x_N2: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
@@ -62,7 +63,7 @@ class FractalDenoiser(nn.Module):
         noise_N1 = (sigma_N1.log() / 4).expand(len(x_N2), 1)
         h_NH = torch.cat([unit_N2, noise_N1, torch.ones_like(noise_N1)], dim=1)
         slopes = []
-        for index, layer in enumerate(self._linear):
+        for index, layer in enumerate(self.linear_layers):
             if index:
                 slopes.append(_mp_silu_slope(h_NH))
                 h_NH = mp_silu(h_NH)
@@ -70,7 +71,9 @@ class FractalDenoiser(nn.Module):
         gain_N1 = self.gain / (sigma_N1 * self.hidden)
         log_density = gain_N1.squeeze(1) * h_NH.square().sum(1) - unit_N2.square().sum(1) / 2
         back_NH = 2 * gain_N1 * h_NH
-        for layer, slope_NH in zip(reversed(self._linear), [*reversed(slopes), None], strict=True):
+        for layer, slope_NH in zip(
+            reversed(self.linear_layers), [*reversed(slopes), None], strict=True
+        ):
             back_NH = back_NH @ layer.effective_weight()
             if slope_NH is not None:
                 back_NH = back_NH * slope_NH

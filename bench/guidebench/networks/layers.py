@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-_EPS = 1e-4
+EPS = 1e-4
 SILU_MAGNITUDE = 0.596  # E[silu(x)^2]^(1/2) for x ~ N(0, 1), Eq. 81
 
 
@@ -26,7 +26,7 @@ def normalize(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
     wide = torch.promote_types(x.dtype, torch.float32)
     # Mean of squares, not vector_norm: over the channels of NCHW that is several times as fast.
     magnitude = x.to(wide).square().mean(dim=dims, keepdim=True).sqrt()
-    return x / (_EPS + magnitude).to(x.dtype)
+    return x / (EPS + magnitude).to(x.dtype)
 
 
 def mp_silu(x: Tensor) -> Tensor:
@@ -39,13 +39,16 @@ def mp_sum(a: Tensor, b: Tensor, t: float) -> Tensor:
     return a.lerp(b, t) / math.hypot(1 - t, t)
 
 
+def cat_weights(n_a: int, n_b: int, t: float) -> tuple[float, float]:
+    """Factors of two sets of channels that are joined, Eq. 103."""
+    scale = math.sqrt((n_a + n_b) / ((1 - t) ** 2 + t**2))
+    return scale / math.sqrt(n_a) * (1 - t), scale / math.sqrt(n_b) * t
+
+
 def mp_cat(a: Tensor, b: Tensor, t: float) -> Tensor:
     """Concatenate channels so that `b` contributes with weight t against 1 - t."""
-    n_a, n_b = a.shape[1], b.shape[1]
-    scale = math.sqrt((n_a + n_b) / ((1 - t) ** 2 + t**2))
-    return torch.cat(
-        [a * (scale / math.sqrt(n_a) * (1 - t)), b * (scale / math.sqrt(n_b) * t)], dim=1
-    )
+    of_a, of_b = cat_weights(a.shape[1], b.shape[1], t)
+    return torch.cat([a * of_a, b * of_b], dim=1)
 
 
 def downsample(x_BCHW: Tensor) -> Tensor:

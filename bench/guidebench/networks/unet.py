@@ -17,8 +17,8 @@ from typing_extensions import override
 from guidebench.networks.block import Block, Drop, Resample
 from guidebench.networks.layers import MPConv, MPFourier, mp_cat, mp_silu, mp_sum
 
-_EMBEDDING_BALANCE = 0.5
-_CONCAT_BALANCE = 0.5
+EMBEDDING_BALANCE = 0.5
+CONCAT_BALANCE = 0.5
 
 
 @final
@@ -156,7 +156,7 @@ class UNet(nn.Module):
             label_dim = self.emb_label.in_channels
             labels = emb.new_zeros(1, label_dim) if labels_BL is None else labels_BL
             scaled = labels * math.sqrt(label_dim)
-            emb = mp_sum(emb, self.emb_label(scaled.to(emb.dtype)), t=_EMBEDDING_BALANCE)
+            emb = mp_sum(emb, self.emb_label(scaled.to(emb.dtype)), t=EMBEDDING_BALANCE)
         return mp_silu(emb)
 
     def modulations(self, emb_BE: Tensor) -> list[Tensor]:
@@ -182,7 +182,7 @@ class UNet(nn.Module):
             skips.append(x)
         for name, module in self.dec.items():
             if "block" in name:
-                x = mp_cat(x, skips.pop(), t=_CONCAT_BALANCE)
+                x = mp_cat(x, skips.pop(), t=CONCAT_BALANCE)
             x = module(x, next(factors), drop)
         out: Tensor = self.out_conv(x, gain=self.out_gain)
         return out
