@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
@@ -19,6 +20,7 @@ from guidebench.networks.program.ops import Op
 from guidebench.networks.program.prepacked import PackedConvolution
 
 Step = Callable[[], object]
+_COLUMNS: Final = 16
 NARROW: Final = 64
 """Below so many channels a call of oneDNN costs more than its arithmetic."""
 
@@ -79,16 +81,43 @@ class Direct(AbstractConvolution):
         x_BIHW = memory.stored(op.reads[0]).permute(0, 3, 1, 2)
         y_BOHW = memory.stored(op.writes).permute(0, 3, 1, 2)
         packed = PackedConvolution(op.weight, x_BIHW)
-        return packed.accumulate(x_BIHW, y_BOHW, op.beta)
+        return [packed.accumulate(x_BIHW, y_BOHW, op.beta)]
 
 
 def product(x_PI: Tensor, weight_IO: Tensor, y_PO: Tensor, beta: float) -> Step:
     """Sets y to x W + beta y."""
+    rest = weight_IO.shape[1] % _COLUMNS
+    if rest and weight_IO.shape[1] > _COLUMNS:
+        return _filled_product(x_PI, F.pad(weight_IO, (0, _COLUMNS - rest)), y_PO, beta)
     if beta:
         return lambda: y_PO.addmm_(x_PI, weight_IO, beta=beta)
     return lambda: torch.mm(x_PI, weight_IO, out=y_PO)
 
 
+def _filled_product(x_PI: Tensor, weight_IF: Tensor, y_PO: Tensor, beta: float) -> Step:
+    """Sets y to x W + beta y, with columns of zeros.
+
+    MKL rounds a block of columns that is not full otherwise, and which block that is depends on
+    the number of threads.
+    """
+    filled_PF = y_PO.new_zeros(len(y_PO), weight_IF.shape[1])
+    made_PO = filled_PF[:, : y_PO.shape[1]]
+
+    def run() -> None:
+        torch.mm(x_PI, weight_IF, out=filled_PF)
+        torch.add(made_PO, y_PO, alpha=beta, out=y_PO) if beta else y_PO.copy_(made_PO)
+
+    return run
+
+
+def choose_direct(op: Op) -> AbstractConvolution:
+    """The algorithm without transforms that suits the layer's shape."""
+    return Gathered() if is_narrow(op) else Direct()
+
+
 def is_narrow(op: Op) -> bool:
-    """Whether a matrix product serves this layer better than oneDNN's convolution."""
-    return min(op.reads[0].channels, op.writes.channels) < NARROW
+    """Whether a matrix product serves this layer better than oneDNN's convolution.
+
+    Narrow convolutions of oneDNN also round differently for different batch sizes.
+    """
+    return max(op.reads[0].channels, op.writes.channels) < NARROW

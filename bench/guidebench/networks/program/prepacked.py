@@ -19,7 +19,7 @@ _NONE = [0, 0]
 
 def has_packed_convolutions() -> bool:
     """Whether this build of torch has oneDNN and the operators for packed weights."""
-    operators = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+    operators = ("_convolution_pointwise", "_reorder_convolution_weight")
     return torch.backends.mkldnn.is_available() and all(
         hasattr(torch.ops.mkldnn, name) for name in operators
     )
@@ -53,26 +53,8 @@ class PackedConvolution:
         )
         return out
 
-    def accumulate(self, x_BIHW: Tensor, y_BOHW: Tensor, beta: float) -> list[Callable[[], object]]:
+    def accumulate(self, x_BIHW: Tensor, y_BOHW: Tensor, beta: float) -> Callable[[], object]:
         """What to call for y = conv(x) + beta y."""
-        if self._packed is None:
-            if beta:
-                return [lambda: torch.add(self(x_BIHW), y_BOHW, alpha=beta, out=y_BOHW)]
-            return [lambda: y_BOHW.copy_(self(x_BIHW))]
-        scale = (lambda: y_BOHW.mul_(beta)) if beta else y_BOHW.zero_
-        call = torch.ops.mkldnn._convolution_pointwise_.binary
-        rest: tuple[Any, ...] = (
-            self._packed,
-            None,
-            _NONE,
-            _UNIT,
-            _UNIT,
-            self._groups,
-            "add",
-            1.0,
-            None,
-            [],
-            None,
-        )
-        steps: list[Callable[[], object]] = [] if beta == 1 else [scale]
-        return [*steps, lambda: call(y_BOHW, x_BIHW, *rest)]
+        if beta:
+            return lambda: torch.add(self(x_BIHW), y_BOHW, alpha=beta, out=y_BOHW)
+        return lambda: y_BOHW.copy_(self(x_BIHW))

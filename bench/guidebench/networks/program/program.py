@@ -23,10 +23,12 @@ from guidebench.networks.program.lower_fractal import lower_fractal
 from guidebench.networks.program.memory import Memory
 from guidebench.networks.program.ops import Op
 from guidebench.networks.program.torch_backend import Frame, TorchBackend
+from guidebench.networks.program.winograd import WinogradBackend
 
 Backend = Literal["torch", "winograd"]
 BACKENDS: Final[dict[Backend, type[TorchBackend]]] = {
     "torch": TorchBackend,
+    "winograd": WinogradBackend,
 }
 _POINT_ROWS: Final = 16  # a product of few rows rounds otherwise: points are filled up to this
 

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from guidebench.networks.program.convolution import (
     AbstractConvolution,
-    Direct,
-    Gathered,
     Step,
+    choose_direct,
     is_narrow,
     product,
 )
 from guidebench.networks.program.memory import Memory
 from guidebench.networks.program.ops import Op
 from guidebench.networks.program.prepacked import PackedConvolution
+from guidebench.networks.program.vectors import undivided
 
 
 @final
@@ -41,11 +41,6 @@ class Frame:
         self.columns_BM = torch.zeros(shape[0], num_columns)
 
 
-def choose_convolution(op: Op) -> AbstractConvolution:
-    """The algorithm of the back end "torch"."""
-    return Gathered() if is_narrow(op) else Direct()
-
-
 class TorchBackend:
     """Turns instructions into functions without arguments."""
 
@@ -54,7 +49,7 @@ class TorchBackend:
 
     def algorithm(self, op: Op) -> AbstractConvolution:
         """How a convolution is computed."""
-        return choose_convolution(op)
+        return choose_direct(op)
 
     def bind(self, ops: list[Op]) -> list[Step]:
         """All calls, in order."""
@@ -94,7 +89,7 @@ class TorchBackend:
             x_BIHW = self._memory.stored(x).permute(0, 3, 1, 2)
             packed = PackedConvolution(op.weight[:, :, None, None], x_BIHW)
             y_BOHW = self._memory.stored(y).permute(0, 3, 1, 2)
-            return packed.accumulate(x_BIHW, y_BOHW, op.beta)
+            return [packed.accumulate(x_BIHW, y_BOHW, op.beta)]
         x_PI, y_PO = self._memory.pixels(x), self._memory.pixels(y)
         weight_IO = op.weight.T.contiguous()
         if op.columns is None:
@@ -110,18 +105,21 @@ class TorchBackend:
     def _silu(self, op: Op) -> list[Step]:
         x, y = self._memory.stored(op.reads[0]), self._memory.inside(op.writes)
         silu = torch.ops.aten.silu.out
-        return [lambda: silu(x, out=y)]
+        return [undivided(lambda x, y: silu(x, out=y), x, y)]
 
     def _modulate_silu(self, op: Op) -> list[Step]:
         x, y = self._memory.stored(op.reads[0]), self._memory.inside(op.writes)
         assert op.columns is not None
         factor_B11C = self._frame.columns_BM[:, None, None, slice(*op.columns)]
-        return [lambda: torch.mul(x, factor_B11C, out=y), lambda: F.silu(y, inplace=True)]
+        return [
+            lambda: torch.mul(x, factor_B11C, out=y),
+            undivided(lambda _, y: F.silu(y, inplace=True), x, y),
+        ]
 
     def _silu_gradient(self, op: Op) -> list[Step]:
         a, y = self._memory.stored(op.reads[0]), self._memory.stored(op.writes)
         gradient = torch.ops.aten.silu_backward.grad_input
-        return [lambda: gradient(y, a, grad_input=y)]
+        return [undivided(lambda a, y: gradient(y, a, grad_input=y), a, y)]
 
     def _clip(self, op: Op) -> list[Step]:
         x, y = self._memory.stored(op.reads[0]), self._memory.inside(op.writes)
