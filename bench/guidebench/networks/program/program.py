@@ -120,7 +120,7 @@ class Program:
 
 
 def build_program(
-    denoiser: FractalDenoiser | EDM2Denoiser, *, batch_size: int, backend: Backend = "torch"
+    denoiser: FractalDenoiser | EDM2Denoiser, *, batch_size: int, backend: Backend = "winograd"
 ) -> Program:
     """Lower a baked denoiser for one batch size.
 
