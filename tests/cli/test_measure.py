@@ -3,6 +3,7 @@
 import pickle
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,11 @@ def test_exported_references_are_read_by_the_tools_they_are_for(
         np.testing.assert_array_equal(file["sigma"], truth.statistics["fid"].cov_DD)
     kept = inline("reference", "export", published, out)
     assert (kept.returncode, "--force replaces it" in kept.stderr) == (2, True)
+    other = dict(truth.statistics)
+    other["fid"] = replace(other["fid"], extractor="untrained:inception")
+    replace(truth, statistics=other).save(tmp_path / "other.safetensors")
+    false = inline("reference", "export", tmp_path / "other.safetensors", tmp_path / "false.npz")
+    assert (false.returncode, "fid of untrained:inception" in false.stderr) == (2, True)
     odd = inline("reference", "export", published, tmp_path / "out.txt")
     assert (odd.returncode, "got out.txt" in odd.stderr) == (2, True)
 
@@ -241,6 +247,11 @@ def test_nothing_is_replaced(inline: Command, sets: Path, published: Path, tmp_p
     assert record.metrics[f"recall:{FEATURES}"].num_images == 18
     again = inline(*words)
     assert (again.returncode, "holds a record already" in again.stderr) == (2, True)
+    lost = inline("measure", out, "--reference", sets / "real", "--metrics", METRIC)
+    assert (lost.returncode, "has shards of 0 images, its record is of 18" in lost.stderr) == (
+        2,
+        True,
+    )
 
     np.savez(tmp_path / "other.npz", mu=np.zeros(2048), sigma=np.eye(2048))
     before = published.read_bytes()
