@@ -3,6 +3,7 @@
 import pickle
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_photographs_are_measured_and_compared(
     compared = inline("compare", tmp_path / "noisy.zip", tmp_path / "fine")
     assert compared.returncode == 0, compared.stderr
     assert f"{METRIC}  " in compared.stdout
-    assert "paired by seed" in compared.stdout
+    assert "paired in order of images" in compared.stdout  # which seeds, nobody knows
     same = inline("compare", tmp_path / "fine", tmp_path / "fine")
     assert "none seen" in same.stdout
 
@@ -190,6 +191,11 @@ def test_exported_references_are_read_by_the_tools_they_are_for(
         np.testing.assert_array_equal(file["sigma"], truth.statistics["fid"].cov_DD)
     kept = inline("reference", "export", published, out)
     assert (kept.returncode, "--force replaces it" in kept.stderr) == (2, True)
+    other = dict(truth.statistics)
+    other["fid"] = replace(other["fid"], extractor="untrained:inception")
+    replace(truth, statistics=other).save(tmp_path / "other.safetensors")
+    false = inline("reference", "export", tmp_path / "other.safetensors", tmp_path / "false.npz")
+    assert (false.returncode, "fid of untrained:inception" in false.stderr) == (2, True)
     odd = inline("reference", "export", published, tmp_path / "out.txt")
     assert (odd.returncode, "got out.txt" in odd.stderr) == (2, True)
 
@@ -227,3 +233,63 @@ def test_metrics_of_real_images_need_real_images(
     assert ran.returncode == 2
     assert "compares with real images, real holds statistics alone" in ran.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_nothing_is_replaced(inline: Command, sets: Path, published: Path, tmp_path: Path) -> None:
+    """Neither a record, nor a reference of another origin by an import."""
+    out = tmp_path / "out"
+    words = ("measure", sets / "fine", "--reference", sets / "real", "--metrics",
+             f"precision_recall:{FEATURES}", "--workers", 0, "--out", out)  # fmt: skip
+    ran = inline(*words)
+    assert ran.returncode == 0, ran.stderr
+    assert "95 % of the expectation over real images" in ran.stdout
+    record = load_record(out).record
+    assert record.metrics[f"recall:{FEATURES}"].num_images == 18
+    again = inline(*words)
+    assert (again.returncode, "holds a record already" in again.stderr) == (2, True)
+    lost = inline("measure", out, "--reference", sets / "real", "--metrics", METRIC)
+    assert (lost.returncode, "has shards of 0 images, its record is of 18" in lost.stderr) == (
+        2,
+        True,
+    )
+
+    np.savez(tmp_path / "other.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    before = published.read_bytes()
+    kept = inline("reference", "import", tmp_path / "other.npz", published)
+    assert (kept.returncode, "was made from img64.pkl" in kept.stderr) == (2, True)
+    assert published.read_bytes() == before
+
+
+def test_images_beside_statistics_are_not_taken_for_their_origin(
+    inline: Command, sets: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "VIRTUAL.npz"
+    np.savez(path, mu=np.zeros(4), sigma=np.eye(4), arr_0=crops(5, 3, 0.0))
+    words = ("measure", sets / "fine", "--reference", path, "--workers", 0, "--metrics")
+    refused = inline(*words, METRIC, "--out", tmp_path / "a")
+    assert refused.returncode == 2
+    assert "reference import" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    served = inline(*words, f"precision_recall:{FEATURES}", "--out", tmp_path / "b")
+    assert served.returncode == 0, served.stderr  # what they are for
+
+
+def test_a_reference_is_known_by_its_pixels(inline: Command, tmp_path: Path) -> None:
+    """Bitmaps of one size are of one length, whatever they show."""
+    cache = {"GUIDEBENCH_CACHE": str(tmp_path / "cache")}
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for place, image in enumerate(crops(3, 4, 0.0)):
+        Image.fromarray(image).save(folder / f"{place}.bmp")
+    words = ("reference", "build", folder, "--metrics", METRIC, "--workers", 0)
+    assert inline(*words, **cache).returncode == 0
+    Image.fromarray(crops(1, 5, 0.0)[0]).save(folder / "1.bmp")
+    ran = inline(*words, **cache)
+    assert (ran.returncode, "was made from other images" in ran.stderr) == (2, True)
+    (tmp_path / "cache" / "references" / "bad.safetensors").write_bytes(b"no")
+    listed = inline("reference", "list", **cache)
+    assert listed.returncode == 0
+    assert "maps: fd:untrained" in listed.stdout
+    assert "bad.safetensors is not a readable" in listed.stdout
+    few = inline(*words, "--workers", -1, **cache)
+    assert (few.returncode, "at least 0, got -1" in few.stderr) == (2, True)

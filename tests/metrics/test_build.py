@@ -1,5 +1,6 @@
 """Features in one pass and references built from images: bits, resumption, provenance."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def test_damaged_or_foreign_work_is_begun_anew(source: ImageSource, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         built(source, state, progress=lambda done, _: (_ for _ in ()).throw(KeyboardInterrupt)
               if done > 20 else None)  # fmt: skip
+    data = bytearray(state.read_bytes())
+    data[-3] ^= 1  # one bit of a sum
+    state.write_bytes(data)
+    mended = built(source, state)
+    for metric, found in whole.statistics.items():
+        assert np.array_equal(found.cov_DD, mended.statistics[metric].cov_DD)
+    with pytest.raises(KeyboardInterrupt):
+        built(source, state, progress=lambda done, _: (_ for _ in ()).throw(KeyboardInterrupt)
+              if done > 20 else None)  # fmt: skip
     other = {"fid": extractor(dim=4)}
     file = build_reference(source, other, name="mine", state=state, workers=0)
     features = features_of(source, other, workers=0).features["fid"]
@@ -140,3 +150,19 @@ def test_a_stored_reference_keeps_where_it_came_from(source: ImageSource, tmp_pa
         found.require_made_by("means", "means-other")
     with pytest.raises(UserError, match="holds statistics of means, others"):
         found.require_made_by("inception", "x")
+
+
+@pytest.mark.parametrize(
+    ("embed", "sentence"),
+    [
+        (lambda x: torch.zeros(len(x), 4), r"shape \(4, 4\) of 4 images, \(4, 5\) were promised"),
+        (lambda x: torch.zeros(len(x) - 1, 5), r"shape \(3, 5\) of 4 images"),
+        (lambda x: torch.full((len(x), 5), torch.nan), "features that are not finite"),
+    ],
+    ids=["width", "rows", "nan"],
+)
+def test_a_network_that_breaks_its_promise_is_named(
+    source: ImageSource, embed: Callable[[torch.Tensor], torch.Tensor], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=f"means made .*{sentence}"):
+        features_of(source, {"fid": replace(extractor(), embed=embed)}, workers=0)

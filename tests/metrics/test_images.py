@@ -1,8 +1,10 @@
 """Image files, archives and arrays: order, conversions by rule, refusals by name."""
 
 import io
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from guidebench.base import UserError
-from guidebench.metrics.images import batches, decode, open_images
+from guidebench.metrics.images import batches, decode, fitting_batch, open_images
 from guidebench.metrics.images.sources import next_digest
 
 RNG = np.random.default_rng(0)
@@ -123,6 +125,19 @@ def test_conversions_are_exact(data: bytes, expected: NDArray[np.uint8]) -> None
     np.testing.assert_array_equal(found, expected)
 
 
+def deep_png(colour_type: int, channels: int) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        ends = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + ends
+
+    header = struct.pack(">IIBBBBB", 2, 2, 16, colour_type, 0, 0, 0)
+    rows = 2 * (b"\0" + b"\xff\xfe" * 2 * channels)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 TRANSPARENT = OPAQUE.copy()
 TRANSPARENT[3, 3, 3] = 254
 
@@ -131,14 +146,38 @@ TRANSPARENT[3, 3, 3] = 254
     ("data", "words"),
     [
         (encoded(TRANSPARENT), "cat.png has transparent pixels"),
-        (encoded(Image.fromarray(GREY.astype(np.uint16) * 257)), "cat.png has pixels of kind I;16"),
+        (encoded(Image.fromarray(GREY.astype(np.uint16) * 257)), "cat.png has 16 bits a channel"),
         (encoded(Image.fromarray(COLOUR[0]).convert("CMYK"), "tiff"), "of kind CMYK"),
         (encoded(Image.fromarray(GREY.astype(np.float32)), "tiff"), "of kind F"),
+        (deep_png(2, 3), "cat.png has 16 bits a channel"),
+        (deep_png(6, 4), "cat.png has 16 bits a channel"),
+        (b"P6 2 1 65535\n" + bytes(12), "cat.png has 16 bits a channel"),
+        (
+            encoded(COLOUR[0], transparency=tuple(COLOUR[0, 0, 0].tolist())),
+            "has transparent pixels",
+        ),
+        (
+            encoded(COLOUR[0], "tiff", save_all=True, append_images=[Image.fromarray(COLOUR[1])]),
+            "cat.png holds 2 frames or pages",
+        ),
         (encoded(COLOUR[0])[:200], "cat.png is corrupt"),
         (b"hello", "cat.png is no image"),
         (b"", "cat.png is no image"),
     ],
-    ids=["transparent", "16 bits", "cmyk", "float", "cut", "text", "empty"],
+    ids=[
+        "transparent",
+        "16 bits",
+        "cmyk",
+        "float",
+        "16-bit RGB",
+        "16-bit RGBA",
+        "16-bit ppm",
+        "transparent colour",
+        "pages",
+        "cut",
+        "text",
+        "empty",
+    ],
 )
 def test_refusals_name_the_file(data: bytes, words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
@@ -204,3 +243,36 @@ def test_a_cut_archive_names_itself(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(UserError, match="cannot be read to its end"):
         everything(path)
+
+
+def test_an_array_shorter_than_it_claims_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "claims.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 4, 4, 3)}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("arr_0.npy", header.getvalue() + bytes(100))
+    with pytest.raises(UserError, match="claims 48,000,000,000,000 bytes and has"):
+        open_images(path)
+
+
+def test_arrays_of_equal_size_are_told_apart_without_reading_them(tmp_path: Path) -> None:
+    path, listings = tmp_path / "samples.npz", set()
+    for array in (COLOUR, COLOUR[::-1]):
+        np.savez(path, arr_0=array)
+        listings.add(open_images(path).listing)
+    assert len(listings) == 2
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"lost\.png: No such file"):
+        open_images(tmp_path)
+
+
+def test_large_images_come_in_small_batches(tmp_path: Path) -> None:
+    """A power of two, so that spans of a reference end where batches do."""
+    for side, expected in ((512, 32), (600, 16), (3000, 1)):
+        np.savez_compressed(tmp_path / "x.npz", arr_0=np.zeros((2, side, side, 3), np.uint8))
+        assert fitting_batch(open_images(tmp_path / "x.npz"), 32) == expected

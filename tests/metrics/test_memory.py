@@ -53,6 +53,15 @@ before = peak() - features.nbytes
 assert jackknife(features, reference).standard_error > 0
 print(peak() - before)
 """
+SCORE = """
+import numpy as np
+from guidebench.metrics.inception_score import inception_score
+
+logits = np.random.default_rng(0).standard_normal((50_000, 1008), dtype=np.float32)
+before = peak() - logits.nbytes - 50_000 * 3072 * 4  # beside the features of both networks
+assert inception_score(logits).value > 1
+print(peak() - before)
+"""
 NEIGHBOURS = """
 import numpy as np
 from guidebench.metrics.neighbours import manifold
@@ -67,7 +76,9 @@ print(peak() - before)
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("work", [PASS, BLOCKS, NEIGHBOURS], ids=["pass", "blocks", "neighbours"])
+@pytest.mark.parametrize(
+    "work", [PASS, BLOCKS, SCORE, NEIGHBOURS], ids=["pass", "blocks", "score", "neighbours"]
+)
 def test_fifty_thousand_images_fit(work: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", PEAK + work], capture_output=True, text=True, check=True

@@ -37,6 +37,13 @@ def test_floats_are_written_as_edm2_does() -> None:
     np.testing.assert_array_equal(found, expected.permute(0, 2, 3, 1))
 
 
+def test_tensors_may_carry_gradients_and_any_precision() -> None:
+    x = torch.linspace(-1, 1, 48).reshape(1, 3, 4, 4).bfloat16()
+    expected = everything(TensorSource([x.float()], num=1))
+    found = everything(TensorSource([x.requires_grad_()], num=1))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_grey_becomes_three_channels() -> None:
     found = everything(TensorSource([PIXELS[:, :1].numpy()], num=7))
     np.testing.assert_array_equal(found, PIXELS[:, :1].expand(-1, 3, -1, -1).permute(0, 2, 3, 1))

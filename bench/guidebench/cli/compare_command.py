@@ -27,14 +27,21 @@ def run(args: argparse.Namespace) -> int:
     print(f"{a.name} minus {b.name}")
     width = max(len(difference.metric) for difference in found)
     for difference in found:
-        num = a.record.metrics[difference.metric].num_images
-        print(f"{difference.metric:<{width}}  {_words(difference, num)}")
+        recall = difference.metric.partition(":")[0] == "recall"  # its errors are over real images
+        num = (
+            len(a.influence(difference.metric))
+            if recall
+            else a.record.metrics[difference.metric].num_images
+        )
+        given = any(stored.record.sampler is None for stored in (a, b))
+        pairs = "by real image" if recall else "in order of images" if given else "by seed"
+        print(f"{difference.metric:<{width}}  {_words(difference, num, pairs)}")
     return 0
 
 
-def _words(difference: "Difference", num_images: int) -> str:
+def _words(difference: "Difference", num_images: int, pairs: str) -> str:
     low, high = difference.interval_95
-    how = "paired by seed" if difference.paired else "unpaired"
+    how = f"paired {pairs}" if difference.paired else "unpaired"
     value = f"{difference.value:+.4g}, 95 %: [{low:+.4g}, {high:+.4g}], {how}"
     if difference.separable:
         return f"{value}: a difference"

@@ -1,12 +1,11 @@
 """guidebench measure IMAGES --reference R."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from guidebench.reports.record import Record
+    from guidebench.reports.record import MetricResult, Record
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="default: results/measured/IMAGES")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--workers", type=int, help="decoding processes; default: cores - 1")
+    parser.add_argument(
+        "--workers", type=int, help="decoding processes; default: cores - 1, at most 8"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and store a record."""
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
+    from guidebench.cli.words import decoding_workers  # noqa: PLC0415
     from guidebench.measure import find_device  # noqa: PLC0415
     from guidebench.metrics.names import measured_metric  # noqa: PLC0415
     from guidebench.runs.extractors import extractors_for  # noqa: PLC0415
@@ -42,20 +44,26 @@ def run(args: argparse.Namespace) -> int:
     source = open_any(args.images)
     out = args.out or Path("results") / "measured" / args.images.name
     device = find_device() if args.device == "auto" else args.device
-    workers = (len(os.sched_getaffinity(0)) - 1) if args.workers is None else args.workers
+    workers = decoding_workers(args.workers)
     extractors = extractors_for(metrics, device)
     with ProgressLine("measure") as line:
 
         def show(what: str, done: int, total: int) -> None:
             line.show(done, total, what)
 
-        against = compared_with(args.reference, extractors, workers=workers, progress=show)
+        against = compared_with(args.reference, extractors, metrics, workers=workers, progress=show)
         made = measure_images(
             source, against, metrics, extractors, out, workers=workers, progress=show
         )
     _print(made)
     print(out / "record.json")
     return 0
+
+
+def _covered(found: "MetricResult") -> str:
+    usual = type(found).model_fields["interval_covers"].default
+    at_this = f"its mean at N = {found.num_images}"
+    return at_this if found.interval_covers == usual else found.interval_covers
 
 
 def _print(record: "Record") -> None:
@@ -66,7 +74,7 @@ def _print(record: "Record") -> None:
         mark = "" if found.features and found.features.comparable else "  (untrained features)"
         print(
             f"{name:<{width}}  {found.value:.6g} +- {found.standard_error:.2g}"
-            f"  95 % of its mean at N = {found.num_images}: [{low:.4g}, {high:.4g}]{floor}{mark}"
+            f"  95 % of {_covered(found)}: [{low:.4g}, {high:.4g}]{floor}{mark}"
         )
         if fixed := found.corrected:
             low, high = fixed.interval_95

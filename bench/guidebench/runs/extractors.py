@@ -105,6 +105,7 @@ def feature_source(extractor: Extractor) -> FeatureSource:
         precision=extractor.precision,
         tf32=extractor.tf32,
         comparable=extractor.comparable,
+        extractor_id=extractor.id,
     )
 
 

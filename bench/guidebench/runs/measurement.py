@@ -3,6 +3,7 @@
 Shapes: N images, M real images, D features.
 """
 
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,11 @@ from guidebench.metrics.build import Passed, features_of
 from guidebench.metrics.features import Extractor
 from guidebench.metrics.images import ImageSource
 from guidebench.metrics.kernel import cmmd, kid
-from guidebench.metrics.names import ALONE, ImageMetric
+from guidebench.metrics.names import ALONE, COVERS, ImageMetric
 from guidebench.metrics.neighbours import copies, manifold
 from guidebench.metrics.reference import ReferenceFile, require_same_size
 from guidebench.reports.record import (
+    AT_THIS_NUMBER,
     Attachment,
     Better,
     Cost,
@@ -48,6 +50,7 @@ from guidebench.runs.references import find_reference
 from guidebench.runs.run_images import open_any
 
 Progress = Callable[[str, int, int], None]
+RECORD: Final = "record.json"
 _NOT_SAMPLED: Final = "these images were not sampled here"
 _K: Final = {"precision_recall": 3, "density_coverage": 5}  # as their papers have it
 
@@ -66,15 +69,22 @@ class Against:
 
 
 def compared_with(
-    reference: str, extractors: Mapping[str, Extractor], *, workers: int, progress: Progress
+    reference: str,
+    extractors: Mapping[str, Extractor],
+    metrics: Sequence[ImageMetric],
+    *,
+    workers: int,
+    progress: Progress,
 ) -> Against:
     """Statistics by name or file, or real images as a folder or an archive.
 
     Raises:
-        UserError: where there are none, or another feature network, resize or version made them.
+        UserError: where there are none, another feature network, resize or version made them, or
+            an .npz holds statistics of other images than its own.
     """
     path = Path(reference)
-    if path.is_dir() or path.suffix in {".zip", ".npz"}:
+    if path.is_dir() or path.suffix.lower() in {".zip", ".npz"}:
+        _require_no_statistics(path, metrics)
         source = open_any(path)
         passed = features_of(
             source, extractors,
@@ -95,6 +105,22 @@ def compared_with(
     )  # fmt: skip
 
 
+def _require_no_statistics(path: Path, metrics: Sequence[ImageMetric]) -> None:
+    """ADM's files hold statistics, and 10,000 images that those were not made from."""
+    asked = [m.name for m in metrics if m.kind in {"fd", "fd_infinity"}]
+    if path.suffix.lower() != ".npz" or not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+    if "mu.npy" in names and (asked or "arr_0.npy" not in names):
+        msg = (
+            f"{path} holds statistics (mu, sigma), which its images, if any, are not those of; "
+            f"`guidebench reference import {path}`, then --reference {path.stem} for "
+            f"{', '.join(asked) or 'fid'}"
+        )
+        raise UserError(msg)
+
+
 def measure_images(
     source: ImageSource,
     against: Against,
@@ -108,8 +134,12 @@ def measure_images(
     """Take features of all images in one pass, measure, and store a record in `out`.
 
     Raises:
-        UserError: for an image that cannot be used, by name, or metrics that need real images.
+        UserError: for an image that cannot be used, by name, metrics that need real images, or a
+            folder that holds a record: before any work, and nothing is replaced.
     """
+    if (out / RECORD).exists():
+        msg = f"{out} holds a record already; name another folder by --out, or take it away"
+        raise UserError(msg)
     for metric in metrics:
         _require_real(metric, against)
     height, width, _ = source.read(0).shape
@@ -124,11 +154,11 @@ def measure_images(
         extractor = extractors[metric.extractor]
         for name, found in _estimates(metric, features_ND, against, extractor).items():
             influences[name] = found.estimate.influence_N
-            results[name] = _result(found, extractor, against)
+            results[name] = _result(found, extractor, against, len(source))
     record = _record(
         source, passed, against, extractors, results=results, per_seed=_save(out, influences)
     )
-    record.save(out / "record.json")
+    record.save(out / RECORD)
     return record
 
 
@@ -141,6 +171,7 @@ class _Found:
     percent: bool = False
     floor: float | None = None
     corrected: Corrected | None = None
+    covers: str = AT_THIS_NUMBER
 
 
 def _require_real(metric: ImageMetric, against: Against) -> None:
@@ -164,7 +195,8 @@ def _estimates(
         estimate = alone(metric.kind, features_ND, reference, extractor)
         better: Better = "higher" if metric.kind == "is" else "lower"
         if metric.kind != "fd":
-            return {metric.name: _Found(estimate, metric.label, better)}
+            covers = COVERS.get(metric.kind, AT_THIS_NUMBER)
+            return {metric.name: _Found(estimate, metric.label, better, covers=covers)}
         floor = frechet_noise_floor(reference.cov_DD, len(features_ND))
         corrected = pooled_jackknife([features_ND], reference)
         found = _Found(estimate, metric.label, better, floor=floor, corrected=corrected)
@@ -190,19 +222,23 @@ def _neighbours(
     suffix = metric.name.removeprefix(metric.kind)
     return {
         f"{part}{suffix}": _Found(
-            estimate, f"{part} {metric.label}".strip(), "higher", percent=part != "density"
+            estimate,
+            f"{part} {metric.label}".strip(),
+            "higher",
+            percent=part != "density",
+            covers=COVERS.get(part, AT_THIS_NUMBER),
         )
         for part, estimate in parts.items()
     }
 
 
-def _result(found: _Found, extractor: Extractor, against: Against) -> MetricResult:
+def _result(found: _Found, extractor: Extractor, against: Against, num: int) -> MetricResult:
     estimate = found.estimate
     return MetricResult(
         value=estimate.value,
         standard_error=estimate.standard_error,
         interval_95=estimate.interval_95,
-        num_images=estimate.num_seeds,
+        num_images=num,  # recall has an influence for each real image
         noise_floor=found.floor,
         noise_floor_standard_error=None,
         repeats=(estimate.value,),
@@ -213,6 +249,7 @@ def _result(found: _Found, extractor: Extractor, against: Against) -> MetricResu
         features=feature_source(extractor),
         terms=dict(estimate.terms),
         corrected=stored_correction(found.corrected),
+        interval_covers=found.covers,
     )
 
 

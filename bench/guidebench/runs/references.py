@@ -12,11 +12,12 @@ from guidebench.base import UserError, atomic_write, sha256_file
 from guidebench.checkpoints.cache import cache_folder, reference_path
 from guidebench.checkpoints.legacy_pickle import written_reference
 from guidebench.metrics.build import build_reference
-from guidebench.metrics.images import ImageSource
+from guidebench.metrics.images import ImageSource, batches, fitting_batch
 from guidebench.metrics.names import ImageMetric
-from guidebench.metrics.reference import ReferenceFile
+from guidebench.metrics.reference import DEFAULT_EXTRACTORS, ReferenceFile
 from guidebench.runs.extractors import extractors_for
 
+_BATCH: Final = 32
 _SUFFIX: Final = ".safetensors"
 _KEY: Final = re.compile("[0-9a-f]{8,64}")
 
@@ -37,8 +38,10 @@ class Build:
         self.extractors = {metric.name: by_name[metric.extractor] for metric in metrics}
         self.path = reference_path(name)
 
-    def is_there(self) -> bool:
-        """Whether it was built from images of these names and sizes, by these extractors.
+    def is_there(self, workers: int, progress: Callable[[int, int], None]) -> bool:
+        """Whether it was built from these images, pixel by pixel, by these extractors.
+
+        Images are decoded for that and no network runs: equal names and sizes prove nothing.
 
         Raises:
             UserError: where the name is taken by another one.
@@ -49,7 +52,12 @@ class Build:
         made = {metric: s.extractor_id for metric, s in file.statistics.items()}
         asked = {metric: e.id for metric, e in self.extractors.items()}
         if (file.source_sha256, made) == (self.source.listing, asked):
-            return True
+            digest, largest = b"", fitting_batch(self.source, _BATCH)
+            for batch in batches(self.source, batch_size=largest, workers=workers, sampled=False):
+                digest = batch.digest
+                progress(batch.end, len(self.source))
+            if digest.hex() == file.dataset_sha256:
+                return True
         msg = f"{self.path} was made from other images or features; give another --name"
         raise UserError(msg)
 
@@ -90,7 +98,10 @@ def find_reference(name: str) -> Path:
 
 
 def _key(path: Path) -> str:
-    return ReferenceFile.load(path).key or ""
+    try:
+        return ReferenceFile.load(path).key or ""
+    except UserError:  # a damaged one has no key and is in nobody's way
+        return ""
 
 
 def stored_references() -> list[Path]:
@@ -130,7 +141,8 @@ def export(path: Path, out: Path, *, force: bool) -> str:
     if out.exists() and not force:
         msg = f"{out} exists; --force replaces it"
         raise UserError(msg)
-    known = {m: (s.mean_D, s.cov_DD) for m, s in file.statistics.items() if m in _PAPERS}
+    known = {m: (s.mean_D, s.cov_DD) for m, s in file.statistics.items()
+             if DEFAULT_EXTRACTORS.get(m) == s.extractor}  # fmt: skip
     if out.suffix == ".pkl" and known:
         atomic_write(out, written_reference(file.num_images, known))
         return f"{out}: EDM2's layout, {', '.join(known)}"
@@ -139,10 +151,13 @@ def export(path: Path, out: Path, *, force: bool) -> str:
         mean_D, cov_DD = known["fid"]
         np.savez(buffer, mu=mean_D, sigma=cov_DD)
         atomic_write(out, buffer.getvalue())
-        return f"{out}: mu and sigma of fid, as EDM and ADM name them"
-    holds = ", ".join(file.statistics)
-    msg = f"{path} holds {holds}; a .pkl takes fid and fd_dinov2, an .npz takes fid, got {out.name}"
+        return (
+            f"{out}: mu and sigma of fid, as EDM and ADM name them; ADM's own evaluator also "
+            "asks for sFID's, which are not here"
+        )
+    holds = ", ".join(f"{m} of {s.extractor}" for m, s in file.statistics.items())
+    msg = (
+        f"{path} holds {holds}; a .pkl takes fid and fd_dinov2 of the papers' "
+        f"networks, an .npz takes fid, got {out.name}"
+    )
     raise UserError(msg)
-
-
-_PAPERS: Final = ("fid", "fd_dinov2")

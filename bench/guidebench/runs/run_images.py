@@ -32,6 +32,13 @@ class RunImages(ImageSource):
         self._shards = sorted((folder / "shards").glob("*.safetensors"))
         counts = [_count(shard) for shard in self._shards]
         self._starts = np.cumsum([0, *counts])
+        found, seeds = int(self._starts[-1]), record.seeds
+        if found != (expected := seeds.num_per_repeat * seeds.repeats):
+            msg = (
+                f"{folder} has shards of {found} images, its record is of {expected}; "
+                "name a run's folder, or run its suite again to remake what is gone"
+            )
+            raise UserError(msg)
         first = record.seeds.first
         self.names = tuple(f"seed {first + place}" for place in range(int(self._starts[-1])))
         self._kept: tuple[int, NDArray[np.uint8]] | None = None

@@ -6,6 +6,7 @@ gives the same bits, for sums are taken over spans of fixed size in order.
 Shapes: N images, D features.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from guidebench.base import atomic_write, canonical_json, sha256_bytes
-from guidebench.metrics.images import ImageSource, batches
+from guidebench.metrics.images import ImageSource, batches, fitting_batch
 from guidebench.metrics.moments import MomentSums
 from guidebench.metrics.reference import ReferenceFile, Statistics
 
@@ -69,7 +70,8 @@ def features_of(
         for name, extractor in extractors.items()
     }
     digest, size, done = b"", (0, 0), 0
-    for batch in batches(source, batch_size=_BATCH, workers=workers, sampled=sampled):
+    fitting = fitting_batch(source, _BATCH)
+    for batch in batches(source, batch_size=fitting, workers=workers, sampled=sampled):
         for name, extractor in extractors.items():
             found[name][done : batch.end] = extractor.extract(batch.images_BHWC)
         digest, size, done = batch.digest, batch.images_BHWC.shape[1:3], batch.end
@@ -101,7 +103,7 @@ def build_reference(
     """
     work = _Work.load(state, _question(source, extractors), extractors)
     found = batches(
-        source, batch_size=_BATCH, workers=workers,
+        source, batch_size=fitting_batch(source, _BATCH), workers=workers,
         start=work.done, digest=work.digest, sampled=False,
     )  # fmt: skip
     waiting: dict[str, list[NDArray[np.float32]]] = {metric: [] for metric in extractors}
@@ -165,11 +167,21 @@ class _Work:
                     sums.sum_D = file.get_tensor(f"{metric}/sum")
                     sums.outer_DD = file.get_tensor(f"{metric}/outer")
                     sums.count = facts["done"]
-        except (OSError, SafetensorError, KeyError, ValueError):
+            work.done, work.digest = facts["done"], bytes.fromhex(facts["digest"])
+            work.size = tuple(facts["size"])
+            if facts["sums"] != work.sums_sha256():
+                return cls(question, extractors)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return cls(question, extractors)  # damaged: nothing is lost but time
-        work.done, work.digest = facts["done"], bytes.fromhex(facts["digest"])
-        work.size = tuple(facts["size"])
         return work
+
+    def sums_sha256(self) -> str:
+        """Of all sums: a changed bit of kept work would be in the statistics for good."""
+        found = hashlib.sha256()
+        for metric in sorted(self.sums):
+            found.update(np.ascontiguousarray(self.sums[metric].sum_D).tobytes())
+            found.update(np.ascontiguousarray(self.sums[metric].outer_DD).tobytes())
+        return found.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write whole or not at all."""
@@ -178,6 +190,7 @@ class _Work:
             "done": self.done,
             "digest": self.digest.hex(),
             "size": self.size,
+            "sums": self.sums_sha256(),
         }
         arrays = {f"{metric}/sum": sums.sum_D for metric, sums in self.sums.items()}
         arrays |= {f"{metric}/outer": sums.outer_DD for metric, sums in self.sums.items()}

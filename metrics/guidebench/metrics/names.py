@@ -37,6 +37,12 @@ KINDS: Final[dict[Kind, tuple[str, str]]] = {
 }
 """How tables write each kind, and the features that it is taken on unless others are named."""
 
+COVERS: Final = {
+    "fd_infinity": "the value at infinitely many images",
+    "recall": "the expectation over real images, for these samples",
+}
+"""What an interval is for, where that is not the expectation at this number of images."""
+
 ALONE: Final[tuple[Kind, ...]] = ("fd", "fd_infinity", "is")
 """Kinds that need no features of real images: statistics of them, or nothing."""
 
@@ -55,8 +61,10 @@ class ImageMetric:
 
 
 def own_extractors() -> dict[str, EntryPoint]:
-    """What installed packages offer, by name."""
-    return {found.name: found for found in entry_points(group=OWN_GROUP)}
+    """What installed packages offer, by name. Our names stay ours: no package takes FID's place."""
+    ours = {"inception", DIGITS, *DINOV2}
+    found = {entry.name: entry for entry in entry_points(group=OWN_GROUP)}
+    return {n: e for n, e in found.items() if n not in ours and not n.startswith(UNTRAINED)}
 
 
 def has_published_weights(extractor: str) -> bool:

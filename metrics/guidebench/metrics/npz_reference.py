@@ -4,6 +4,7 @@ Shapes: D features.
 """
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -65,7 +66,7 @@ def import_npz(
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], bool]:
     """Arrays mu and sigma, with a mark for other known names; whether they are compressed."""
     try:
-        with np.load(path, allow_pickle=False) as file, zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as file:
             if missing := {"mu", "sigma"} - set(file.files):
                 there = ", ".join(sorted(file.files)) or "nothing"
                 msg = f"{path} holds {there}, statistics are kept under mu and sigma"
@@ -74,7 +75,15 @@ def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], bool]:
             found = {name: file[name] for name in ("mu", "sigma")}
             found |= {name: np.zeros(0) for name in ("mu_s", "arr_0") if name in file.files}
             compressed = archive.getinfo("sigma.npy").compress_type != zipfile.ZIP_STORED
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         msg = f"{path} is not a readable .npz archive ({error}); fetch it again"
         raise UserError(msg) from error
     if any(found[n].dtype.kind != "f" for n in ("mu", "sigma")) or found["mu"].ndim != 1:

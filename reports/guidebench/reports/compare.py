@@ -97,6 +97,9 @@ def incomparable(a: StoredRecord, b: StoredRecord, metric: str) -> str | None:
          right.features and right.features.weights_sha256[:12]),
         ("images", left.num_images, right.num_images),
     ]  # fmt: skip
+    ids = [m.features.extractor_id if m.features else None for m in (left, right)]
+    if all(ids):  # records of an earlier version have none
+        sides.append(("feature network", ids[0], ids[1]))
     return next((f"{name} {x} against {y}" for name, x, y in sides if x != y), None)
 
 

@@ -5,12 +5,13 @@ What was not measured is `None`, and `reasons` says why under the field's name: 
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from guidebench.base import UserError, atomic_write
 
+AT_THIS_NUMBER: Final = "the expectation at this number of images"
 Better = Literal["lower", "higher", "neither"]
 CurveAxis = Literal["weight", "ema_main", "ema_guide"]
 
@@ -45,7 +46,8 @@ class FeatureSource(Part):
     """What turned images into features.
 
     `comparable` is false where the features are not those of the published metric, so that its
-    values mean something within one table only: an untrained network, for tests.
+    values mean something within one table only: an untrained network, for tests. `extractor_id`
+    covers weights, resize, precision and version of the code, where the extractor has one.
     """
 
     name: str
@@ -54,6 +56,7 @@ class FeatureSource(Part):
     precision: str
     tf32: bool
     comparable: bool = True
+    extractor_id: str | None = None
 
 
 class BiasCorrected(Part):
@@ -88,7 +91,7 @@ class MetricResult(Part):
     reference: StatisticsSource | None
     features: FeatureSource | None
     terms: dict[str, float] = Field(default_factory=dict)
-    interval_covers: str = "the expectation at this number of images"
+    interval_covers: str = AT_THIS_NUMBER
     corrected: BiasCorrected | None = None
 
 

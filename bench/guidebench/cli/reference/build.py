@@ -1,7 +1,6 @@
 """guidebench reference build IMAGES --name NAME."""
 
 import argparse
-import os
 from pathlib import Path
 
 
@@ -16,12 +15,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="default: fid,fd_dinov2; also fd:EXTRACTOR",
     )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--workers", type=int, help="decoding processes; default: cores - 1")
+    parser.add_argument(
+        "--workers", type=int, help="decoding processes; default: cores - 1, at most 8"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Build, or say that it is there; a killed build goes on from its last few thousand images."""
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
+    from guidebench.cli.words import decoding_workers  # noqa: PLC0415
     from guidebench.measure import find_device  # noqa: PLC0415
     from guidebench.metrics.names import image_metric  # noqa: PLC0415
     from guidebench.runs.references import Build  # noqa: PLC0415
@@ -29,14 +31,19 @@ def run(args: argparse.Namespace) -> int:
 
     metrics = [image_metric(name) for name in dict.fromkeys(args.metrics.split(","))]
     device = find_device() if args.device == "auto" else args.device
-    workers = (len(os.sched_getaffinity(0)) - 1) if args.workers is None else args.workers
+    workers = decoding_workers(args.workers)
     source = open_any(args.images)
     job = Build(source, metrics, args.name or args.images.stem, device)
-    if job.is_there():
+    with ProgressLine("build") as line:
+
+        def show(done: int, total: int) -> None:
+            line.show(done, total, source.path.name)
+
+        there = job.is_there(workers, show)
+        made = None if there else job.run(workers, show)
+    if made is None:
         print(f"{job.path} was built from these images already")
         return 0
-    with ProgressLine("build") as line:
-        made = job.run(workers, lambda done, total: line.show(done, total, source.path.name))
     height, width = made.resolution or (0, 0)
     print(f"{job.path}: {made.num_images:,} images of {width} x {height}, key {made.key}")
     return 0

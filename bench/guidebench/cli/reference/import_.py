@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from guidebench.base import UserError
+from guidebench.base import UserError, sha256_file
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(msg)
     size = side and (side, side)
     out = args.out or reference_path(args.file.stem)
+    _require_free(out, args.file)
     if args.file.suffix == ".npz":
         made, notes = import_npz(args.file, extractors)
         made = replace(made, resolution=size)
@@ -56,3 +57,18 @@ def run(args: argparse.Namespace) -> int:
     count = "an unknown number of" if made.num_images is None else f"{made.num_images:,}"
     print(f"{out}: {holds}, from {count} images")
     return 0
+
+
+def _require_free(out: Path, file: Path) -> None:
+    """A reference of another origin is not replaced; one that cannot be read is."""
+    from guidebench.metrics.reference import ReferenceFile  # noqa: PLC0415
+
+    if not out.is_file() or not file.is_file():
+        return
+    try:
+        there = ReferenceFile.load(out)
+    except UserError:
+        return
+    if there.source_sha256 != sha256_file(file):
+        msg = f"{out} was made from {there.source_file}; name another OUT.safetensors"
+        raise UserError(msg)

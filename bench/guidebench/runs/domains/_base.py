@@ -15,6 +15,7 @@ from torch import Tensor
 from guidebench.metrics import Estimate, Moments, pool
 from guidebench.metrics.bias import BLOCKS, Corrected
 from guidebench.reports.record import (
+    AT_THIS_NUMBER,
     BiasCorrected,
     Display,
     FeatureSource,
@@ -57,6 +58,7 @@ class Measured:
     features: FeatureSource | None
     corrected: Corrected | None = None
     moments: Moments | None = None
+    covers: str | None = None
 
     def pooled(self) -> Estimate:
         """All repeats as one estimate."""
@@ -78,6 +80,7 @@ class Measured:
             features=self.features,
             terms=dict(pooled.terms),
             corrected=stored_correction(self.corrected),
+            interval_covers=self.covers or AT_THIS_NUMBER,
         )
 
 

@@ -23,8 +23,8 @@ from guidebench.data.codec import Codec, RGBCodec, StabilityVAECodec
 from guidebench.measure.clock import part
 from guidebench.metrics import GaussianReference, frechet_noise_floor, moments_of
 from guidebench.metrics.bias import pooled_jackknife
-from guidebench.metrics.names import ImageMetric, image_metric
-from guidebench.metrics.reference import ReferenceFile
+from guidebench.metrics.names import COVERS, ImageMetric, image_metric
+from guidebench.metrics.reference import ReferenceFile, require_extractor
 from guidebench.reports.record import Display, StatisticsSource
 from guidebench.runs.domains._base import AbstractDomain, Arrays, Measured, Start
 from guidebench.runs.extractors import alone, extractor_for, feature_source
@@ -46,6 +46,11 @@ def _reference(path: Path) -> tuple[ReferenceFile, str]:
 def _gaussian(path: Path, extractor: str) -> GaussianReference:
     """Factored once a process: at 2,048 features that takes seconds."""
     return _reference(path)[0].gaussian(extractor)
+
+
+@lru_cache(maxsize=8)
+def _require_id(path: Path, extractor: str, extractor_id: str) -> None:
+    require_extractor(path, extractor, extractor_id)
 
 
 @lru_cache(maxsize=8)
@@ -102,6 +107,7 @@ class ImagesDomain(AbstractDomain):
         first = self.spec.first_seed
         shown = sum(seed < first + _PREVIEW_IMAGES for seed in start.seeds_B)
         extractors = dict.fromkeys(image_metric(name).extractor for name in self.spec.metrics)
+        self._require_made_by()
         with part("features"):
             features = {
                 _array(name): extractor_for(name, self.spec.device).extract(images_BHWC)
@@ -112,6 +118,14 @@ class ImagesDomain(AbstractDomain):
             "image_digests": _digests(images_BHWC),
             "thumbnails": _thumbnails(images_BHWC[:shown]),
         }
+
+    def _require_made_by(self) -> None:
+        """Before features are stored: ids of weights, resize and code are known only now."""
+        path = next(i.path for i in inputs_of(self.spec) if i.kind == "reference")
+        for metric in map(image_metric, self.spec.metrics):
+            if metric.kind != "is":
+                made = extractor_for(metric.extractor, self.spec.device)
+                _require_id(path, made.name, made.id)
 
     @override
     def real(self, seeds_n: Sequence[int]) -> dict[str, NDArray[Any]]:
@@ -147,6 +161,7 @@ class ImagesDomain(AbstractDomain):
             features=feature_source(extractor),
             corrected=pooled_jackknife(features, gaussian) if is_fd and gaussian else None,
             moments=moments_of(np.concatenate(features)) if is_fd else None,
+            covers=COVERS.get(metric.kind),
         )
 
     @override

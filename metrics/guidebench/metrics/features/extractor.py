@@ -68,7 +68,7 @@ class Extractor:
 
         Raises:
             ValueError: where the images are not uint8 [N, H, W, 1 or 3].
-            UserError: without images.
+            UserError: without images, or where the network breaks its promise.
         """
         if (
             images_NHWC.dtype != np.uint8
@@ -90,8 +90,21 @@ class Extractor:
                 batch = batch.pin_memory()
             x_BHWC = batch.to(self.device, non_blocking=True)
             x_BCHW = x_BHWC.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
-            parts.append(self.embed(x_BCHW).to(torch.float32).cpu().numpy())
+            parts.append(self._checked(self.embed(x_BCHW), len(batch)))
         return np.concatenate(parts)
+
+    def _checked(self, features_BD: Tensor, count: int) -> NDArray[np.float32]:
+        if tuple(features_BD.shape) != (count, self.dim):
+            msg = (
+                f"{self.name} made features of shape {tuple(features_BD.shape)} of {count} images, "
+                f"({count}, {self.dim}) were promised; mend its `embed` or its `dim`"
+            )
+            raise UserError(msg)
+        if not bool(torch.isfinite(features_BD).all()):
+            msg = f"{self.name} made features that are not finite of finite images; mend it"
+            raise UserError(msg)
+        found: NDArray[np.float32] = features_BD.to(torch.float32).cpu().numpy()
+        return found
 
 
 def load_weights(path: Path, expected_sha256: str, name: str) -> dict[str, Tensor]:

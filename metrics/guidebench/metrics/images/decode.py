@@ -2,13 +2,14 @@
 
 Colour stays as it is; grey becomes three equal channels; a palette is looked up; an alpha
 channel that is opaque everywhere is dropped. Refused by name: transparency, 16 bits and floats,
-CMYK and other colour spaces, and files that do not decode to the end. Orientation tags and colour
-profiles are not applied, as FID's tools never did.
+CMYK and other colour spaces, several frames or pages, and files that do not decode to the end.
+Orientation tags and colour profiles are not applied, as FID's tools never did.
 
 Shapes: H x W pixels.
 """
 
 import io
+import re
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -23,6 +24,9 @@ LARGEST: Final = 1 << 27
 """Most pixels of one image; a file of a few bytes may claim any number."""
 
 _GREY: Final = {"1", "L"}
+_WIDE: Final = re.compile(r"'\w+;16[BLN]'|'ppm\w*'.*\('\w+', \d{4,}\)")
+"""How Pillow names 16 bits a channel: a raw layout, or a .ppm's largest value."""
+
 _ALPHA: Final = {"LA": "L", "RGBA": "RGB", "PA": "RGB"}
 
 
@@ -41,6 +45,7 @@ def decode(data: bytes, name: str) -> NDArray[np.uint8]:
     try:
         with Images.open(io.BytesIO(data)) as image:
             _require_size(image.size, name)
+            _require_one_of_8_bits(image, name)
             image.load()
             return _pixels(image, name)
     except UserError:
@@ -59,8 +64,18 @@ def _require_size(size: tuple[int, int], name: str) -> None:
         raise UserError(msg)
 
 
+def _require_one_of_8_bits(image: "Image", name: str) -> None:
+    """Before pixels are decoded: Pillow halves 16-bit colour and takes the first frame, unasked."""
+    if any(_WIDE.search(str(tile)) for tile in getattr(image, "tile", ())):
+        msg = f"{name} has 16 bits a channel; convert it to 8-bit RGB or grey"
+        raise UserError(msg)
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        msg = f"{name} holds {frames} frames or pages; save the one that is meant alone"
+        raise UserError(msg)
+
+
 def _pixels(image: "Image", name: str) -> NDArray[np.uint8]:
-    if image.mode == "P":
+    if image.mode == "P" or "transparency" in image.info:  # of a palette, or one colour's
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     if image.mode in _ALPHA:
         opaque = image.getchannel("A").getextrema() == (255, 255)

@@ -5,7 +5,7 @@ Shapes: B images of a batch, H x W pixels.
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -16,7 +16,10 @@ from guidebench.base import UserError
 from guidebench.metrics.images.sources import ImageSource, next_digest
 
 _AHEAD: Final = 2
-"""Batches in work or waiting for each worker: what bounds the memory."""
+"""Batches in work or waiting for each worker, as far as `_WAITING_BYTES` go."""
+
+_WAITING_BYTES: Final = 1 << 28
+_BATCH_BYTES: Final = 1 << 25  # 32 images of 512 x 512
 
 
 @final
@@ -42,7 +45,7 @@ def batches(
 
     Args:
         source: Where from.
-        batch_size: Images in a batch, the last one smaller.
+        batch_size: Images in a batch, the last one smaller; see `fitting_batch`.
         workers: Decoding processes; 0 decodes here. An .npz needs no decoding and uses none.
         start: Place of the first image.
         digest: Of the images before `start`.
@@ -67,6 +70,14 @@ def batches(
                 _require_contrast(source, place[offset], image)
             digest = next_digest(digest, image)
         yield Batch(np.stack(images), place[-1] + 1, digest)
+
+
+def fitting_batch(source: ImageSource, largest: int) -> int:
+    """Images a batch: `largest`, halved while the first image says that they are above 32 MB."""
+    size = source.read(0).nbytes if len(source) else 0
+    while largest > 1 and largest * size > _BATCH_BYTES:
+        largest //= 2
+    return largest
 
 
 def _require_size(
@@ -99,14 +110,24 @@ def _read(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _take, (source,)) as pool:
         waiting: list[tuple[range, Future[list[NDArray[np.uint8]]]]] = []
+        most = workers  # until the size of a batch is known
         try:
             for place in places:
                 waiting.append((place, pool.submit(_read_taken, place)))
-                if len(waiting) >= workers * _AHEAD:
+                while len(waiting) >= most:
                     first, future = waiting.pop(0)
-                    yield first, future.result()
+                    images = future.result()
+                    yield first, images
+                    fitting = _WAITING_BYTES // max(1, sum(image.nbytes for image in images))
+                    most = max(1, min(workers * _AHEAD, fitting))
             for first, future in waiting:
                 yield first, future.result()
+        except BrokenExecutor as error:
+            msg = (
+                f"{source.path}: a decoding process was killed, for want of memory as a rule; "
+                "take fewer (--workers 0 decodes in this one)"
+            )
+            raise UserError(msg) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -4,6 +4,8 @@ Shapes: N images, H x W pixels, C channels.
 """
 
 import hashlib
+import lzma
+import math
 import struct
 import zipfile
 import zlib
@@ -22,6 +24,10 @@ from guidebench.metrics.images.decode import decode
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
 _ARRAY: Final = "arr_0"
+_UNREADABLE: Final = (
+    OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What zipfile raises for a member that is damaged, encrypted or packed in an unknown way."""
 
 
 class ImageSource(ABC):
@@ -60,9 +66,12 @@ class FolderSource(ImageSource):
         )
         self.path = path
         self.names = tuple(file.relative_to(path).as_posix() for file in files)
-        self.listing = _listing(
-            (n, f.stat().st_size) for n, f in zip(self.names, files, strict=True)
-        )
+        try:
+            sizes = [file.stat().st_size for file in files]
+        except OSError as error:
+            msg = f"cannot read {error.filename}: {error.strerror}; put it back or take it away"
+            raise UserError(msg) from error
+        self.listing = _listing(zip(self.names, sizes, strict=True))
 
     @override
     def read(self, place: int) -> NDArray[np.uint8]:
@@ -106,7 +115,7 @@ class ZipSource(ImageSource):
             if self._open is None:
                 self._open = zipfile.ZipFile(self.path)
             data = self._open.read(name)
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        except _UNREADABLE as error:
             msg = f"{self.path}: {name} cannot be read ({error}); make the archive anew"
             raise UserError(msg) from error
         return decode(data, f"{self.path}: {name}")
@@ -123,13 +132,16 @@ class ArraySource(ImageSource):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        shape, dtype = self._header()
+        shape, dtype, facts = self._header()
         if dtype != np.uint8 or len(shape) != 4 or shape[3] not in {1, 3}:
             msg = f"{path}: {_ARRAY} is {dtype} of shape {shape}, images are uint8 [N, H, W, 3]"
             raise UserError(msg)
+        if (there := facts.file_size) < (claimed := math.prod(shape)):
+            msg = f"{path}: {_ARRAY} claims {claimed:,} bytes and has {there:,}; make it anew"
+            raise UserError(msg)
         self.shape = shape
         self.names = tuple(f"image {place}" for place in range(shape[0]))
-        self.listing = _listing([(path.name, path.stat().st_size)])
+        self.listing = _listing([(path.name, facts.file_size, facts.CRC)])
         self._images: Iterator[NDArray[np.uint8]] | None = None
         self._next = 0
 
@@ -137,7 +149,7 @@ class ArraySource(ImageSource):
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_images": None, "_next": 0}
 
-    def _header(self) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    def _header(self) -> tuple[tuple[int, ...], np.dtype[np.generic], zipfile.ZipInfo]:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 members = set(archive.namelist())
@@ -146,8 +158,8 @@ class ArraySource(ImageSource):
                     msg = f"{self.path} holds {there}, images are expected under {_ARRAY}"
                     raise UserError(msg)
                 with archive.open(f"{_ARRAY}.npy") as file:
-                    return _npy_header(file)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+                    return *_npy_header(file), archive.getinfo(f"{_ARRAY}.npy")
+        except _UNREADABLE as error:
             msg = f"{self.path} is not a whole .npz archive ({error}); make it anew"
             raise UserError(msg) from error
 
@@ -171,7 +183,7 @@ class ArraySource(ImageSource):
                 while len(data := file.read(size)) == size:
                     image = np.frombuffer(data, np.uint8).reshape(height, width, channels)
                     yield np.repeat(image, 3 // channels, axis=2)
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        except _UNREADABLE as error:
             msg = f"{self.path} cannot be read to its end ({error}); make it anew"
             raise UserError(msg) from error
 

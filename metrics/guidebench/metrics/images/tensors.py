@@ -20,7 +20,8 @@ class TensorSource(ImageSource):
     """Batches [B, C, H, W] with 1 or 3 channels, taken once and never held together.
 
     uint8 is taken as it is. Floats are samples in [-1, 1]: x * 127.5 + 128, cut off to 0..255, as
-    EDM2 writes them. Anything with `__array__`, tensors on a CPU among them, will do.
+    EDM2 writes them. Tensors may be on any device, of any float type, and carry gradients; else
+    anything with `__array__` will do.
 
     Args:
         batches: Taken from front to back, once.
@@ -60,7 +61,7 @@ class TensorSource(ImageSource):
 
     def _stream(self, batches: Iterator[Any]) -> Iterator[NDArray[np.uint8]]:
         for batch in batches:
-            array = np.asarray(batch)
+            array = _on_host(batch)
             if array.ndim != 4 or array.shape[1] not in {1, 3}:
                 msg = f"{self.path}: batches are [B, 3, H, W], got shape {array.shape}"
                 raise UserError(msg)
@@ -80,3 +81,11 @@ class TensorSource(ImageSource):
             raise UserError(msg)
         pixels: NDArray[np.uint8] = (wide * 127.5 + 128).clip(0, 255).astype(np.uint8)
         return pixels
+
+
+def _on_host(batch: Any) -> NDArray[Any]:  # noqa: ANN401  a tensor, known by what it can do
+    """As NumPy has it, which knows no bfloat16, no gradients and no other device."""
+    if hasattr(batch, "detach"):
+        batch = batch.detach().cpu()
+        batch = batch.float() if batch.is_floating_point() else batch
+    return np.asarray(batch)
