@@ -49,7 +49,7 @@ FAULTS: Final = {
     "clipping": Fault(
         "activations not clipped",
         "bench/guidebench/networks/block.py",
-        "return x.clip(-_CLIP, _CLIP)",
+        "return x.clip(-CLIP, CLIP)",
         "return x",
     ),
     "ema": Fault(

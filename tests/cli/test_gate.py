@@ -52,6 +52,21 @@ def test_a_run_passes_its_own_baseline(results: Path, inline: Command) -> None:
     assert "outliers by" in ran.stdout
 
 
+def test_halved_batches_can_be_forbidden(results: Path, inline: Command) -> None:
+    baseline = accept(results, inline)
+    words = ("gate", results, "--baseline", baseline, "--forbid-reduced-batch")
+    assert inline(*words).returncode == 0
+    path = next(results.rglob("unguided/*/record.json"))
+    record = json.loads(path.read_text())
+    record["cost"]["reduced_batch_size"] = 4
+    path.write_text(json.dumps(record))
+    ran = inline(*words)
+    assert ran.returncode == 2
+    assert "cost.reduced_batch_size is 4" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert inline(*words[:-1]).returncode == 0
+
+
 def test_worse_is_1_and_other_tools_can_read_it(
     results: Path, changed: Path, inline: Command, tmp_path: Path
 ) -> None:

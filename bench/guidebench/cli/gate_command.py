@@ -36,6 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--margin", type=float,
         help="harm that would not matter, a share; default 0.01, with --speed 0.03",
     )  # fmt: skip
+    parser.add_argument(
+        "--forbid-reduced-batch", action="store_true",
+        help="refuse records whose batches were halved when memory ran out",
+    )  # fmt: skip
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table too")
     parser.add_argument("--github", action="store_true", help="print GitHub annotations too")
@@ -76,8 +80,11 @@ def _quality(records: "list[StoredRecord]", args: argparse.Namespace) -> int:
     from guidebench.reports.gate.baseline import read_baseline  # noqa: PLC0415
     from guidebench.reports.gate.judge import ALPHA, MARGIN, Rule, judge  # noqa: PLC0415
     from guidebench.reports.gate.memory import judge_memory  # noqa: PLC0415
+    from guidebench.reports.gate.pairing import pair_records, refuse_reduced  # noqa: PLC0415
 
     baseline = read_baseline(args.baseline)
+    if args.forbid_reduced_batch:
+        refuse_reduced(pair_records(records, baseline))
     rule = Rule(
         alpha=ALPHA if args.alpha is None else args.alpha,
         margin=MARGIN if args.margin is None else args.margin,

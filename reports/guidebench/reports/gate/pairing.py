@@ -56,6 +56,25 @@ def pair_records(records: Iterable[StoredRecord], baseline: Baseline) -> list[Pa
     return [_pair(key, sets, found[key]) for key, sets in baseline.rows.items()]
 
 
+def refuse_reduced(pairs: Iterable[Pair]) -> None:
+    """Refuse records of which a part was sampled in smaller batches, since memory ran out.
+
+    Their bits may differ from those of a run that had room, for no fault of the code's.
+
+    Raises:
+        RecordError: for the first such record.
+    """
+    for stored in (new for pair in pairs for new in pair.new):
+        size = stored.record.cost.reduced_batch_size
+        if size is not None:
+            msg = (
+                f"{stored.path}: cost.reduced_batch_size is {size}, the run's batches are of "
+                f"{stored.record.cost.batch_size}: memory ran out; run {stored.name} again where "
+                "there is more, or gate without --forbid-reduced-batch"
+            )
+            raise RecordError(msg)
+
+
 def _pair(key: tuple[str, str], sets: Sequence[Accepted], records: Sequence[StoredRecord]) -> Pair:
     fitting: list[StoredRecord] = []
     for old in sets:
