@@ -3,7 +3,6 @@
 Run by `nox -s bench` alone. Every case first checks that both sides agree.
 """
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pytest_benchmark.fixture import BenchmarkFixture
 from scipy.spatial.distance import cdist
 from sklearn.datasets import load_sample_images
 from torch_fidelity.datasets import ImagesPathDataset
@@ -27,27 +25,9 @@ from guidebench.metrics.frechet import frechet_to
 from guidebench.metrics.images import open_images
 from guidebench.metrics.moments import Moments
 from guidebench.metrics.neighbours import nearest_squared
-from tests.bench.turns import ratios, words
+from tests.bench.conftest import Tell
 
 Array = NDArray[np.float64]
-
-
-@pytest.fixture
-def told(
-    benchmark: BenchmarkFixture, capsys: pytest.CaptureFixture[str]
-) -> Callable[[Mapping[str, Callable[[], object]], str, int], None]:
-    """Take turns, print every ratio to ours, and give ours to pytest-benchmark."""
-
-    def tell(calls: Mapping[str, Callable[[], object]], ours: str, rounds: int) -> None:
-        found = ratios(calls, ours, rounds)
-        with capsys.disabled():
-            for name, spread in found.items():
-                if name != ours:
-                    benchmark.extra_info[f"{name} over {ours}"] = words(spread)
-                    print(f"\n{name} over {ours}, min / median / max: {words(spread)}")
-        benchmark.pedantic(calls[ours], rounds=1)  # type: ignore[no-untyped-call]
-
-    return tell
 
 
 def covariance(seed: int, dim: int) -> Array:
@@ -58,9 +38,7 @@ def covariance(seed: int, dim: int) -> Array:
 
 
 @pytest.mark.benchmark(group="Fréchet distance, 2,048 features")
-def test_frechet_distance(
-    told: Callable[[Mapping[str, Callable[[], object]], str, int], None],
-) -> None:
+def test_frechet_distance(tell: Tell) -> None:
     dim = 2048
     a, b = (Moments(np.full(dim, 0.01 * s), covariance(s, dim), 50_000) for s in (1, 2))
     reference = GaussianReference.from_moments(b, name="b")
@@ -76,22 +54,17 @@ def test_frechet_distance(
 
     expected = by_eigvals()
     assert frechet_to(a, reference) == pytest.approx(expected, rel=1e-9)
-    told(
-        {
-            "reference at hand": lambda: frechet_to(a, reference),
-            "two sets of moments": lambda: frechet_distance(a, b),
-            "scipy sqrtm": by_sqrtm,
-            "eigvals": by_eigvals,
-        },
-        "reference at hand",
-        3,
-    )
+    ways = {
+        "scipy sqrtm": by_sqrtm,
+        "scipy eigvals": by_eigvals,
+        "two sets of moments": lambda: frechet_distance(a, b),
+        "reference at hand": lambda: frechet_to(a, reference),
+    }
+    tell(ways, slow="scipy sqrtm", turns=3)
 
 
 @pytest.mark.benchmark(group="Inception features of 96 PNG crops, decoding included")
-def test_feature_pass(
-    told: Callable[[Mapping[str, Callable[[], object]], str, int], None], tmp_path: Path
-) -> None:
+def test_feature_pass(tell: Tell, tmp_path: Path) -> None:
     photographs, rng = load_sample_images().images, np.random.default_rng(0)
     folder = tmp_path / "crops"
     folder.mkdir()
@@ -120,13 +93,12 @@ def test_feature_pass(
 
     scale = float(np.abs(by_us(0)).max())
     np.testing.assert_allclose(by_us(0), by_torch_fidelity(), rtol=0, atol=1e-5 * scale)
-    told({"ours": lambda: by_us(0), "torch-fidelity": by_torch_fidelity}, "ours", 5)
+    ways = {"torch-fidelity": by_torch_fidelity, "ours": lambda: by_us(0)}
+    tell(ways, slow="torch-fidelity", turns=5)
 
 
 @pytest.mark.benchmark(group="third nearest neighbour among 6,000 of 1,024 features")
-def test_neighbours(
-    told: Callable[[Mapping[str, Callable[[], object]], str, int], None],
-) -> None:
+def test_neighbours(tell: Tell) -> None:
     features = np.random.default_rng(0).standard_normal((6000, 1024)).astype(np.float32)
 
     def brute() -> Array:
@@ -136,4 +108,5 @@ def test_neighbours(
         return found
 
     np.testing.assert_allclose(nearest_squared(features, None, 3), brute(), rtol=1e-9)
-    told({"tiles": lambda: nearest_squared(features, None, 3), "cdist": brute}, "tiles", 3)
+    ways = {"cdist": brute, "tiles": lambda: nearest_squared(features, None, 3)}
+    tell(ways, slow="cdist", turns=3)

@@ -1,69 +1,84 @@
-"""Timings, run by `nox -s bench` alone.
+"""Denoiser calls, guided steps, whole sampling and the fractal's score, against slow forms.
 
-Machines are shared and noisy: trust the ratios of things that took turns, not seconds.
+Run by `nox -s bench` alone. Machines are shared and noisy: trust the ratios of things that took
+turns, not seconds.
 """
-
-import statistics
-from collections.abc import Callable
 
 import pytest
 import torch
-from pytest_benchmark.fixture import BenchmarkFixture
 
 from guidebench.data.fractal import Fractal
-from guidebench.measure.clock import HostStopwatch, timed
+from guidebench.networks import EDM2Denoiser
+from guidebench.networks.program import build_program
 from guidebench.runs.catalog import select
-from guidebench.runs.sample import Sampler, networks_of
+from guidebench.runs.domains import domain_of
+from guidebench.runs.sample import networks_of
+from guidebench.runs.spec import RunSpec
+from guidebench.sampling import deterministic_heun
+from tests.bench.conftest import Tell
+from tests.bench.engines import by_engine, published_way
 from tests.reference import fractal_einsum
+from tests.reference.edm2 import SlowEDM2
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def _time(benchmark: BenchmarkFixture, call: Callable[[], object], **options: int) -> None:
-    benchmark.pedantic(call, **options)  # type: ignore[no-untyped-call]
+GUIDED = "digits::autoguidance-w1-5"
 
 
-@pytest.fixture
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.mark.benchmark(group="score of the fractal, 4,096 points, float32")
-@pytest.mark.parametrize("form", ["a sigma per point", "one sigma"])
-def test_fractal_score_against_literal(
-    benchmark: BenchmarkFixture, capsys: pytest.CaptureFixture[str], form: str
-) -> None:
-    """The literal form and ours take turns; the ratio is taken within each turn."""
+@pytest.mark.benchmark(group="score of the fractal, 4,096 points")
+def test_fractal_score(tell: Tell) -> None:
     truth = Fractal.of("A", dtype=torch.float32)
     generator = torch.Generator().manual_seed(0)
     x, sigma = truth.sample(4096, 0.5, generator), torch.full((4096,), 0.5)
-    level = 0.5 if form == "one sigma" else sigma
-    truth.score(x, level)
-    ratios, watch = [], HostStopwatch()
-    for _ in range(7):
-        _, literal = timed(lambda: fractal_einsum.score(truth, x, sigma), watch)
-        _, ours = timed(lambda: truth.score(x, level), watch)
-        ratios.append(literal.seconds / ours.seconds)
-    spread = f"{min(ratios):.1f} / {statistics.median(ratios):.1f} / {max(ratios):.1f}"
-    benchmark.extra_info["literal over ours, min / median / max"] = spread
-    with capsys.disabled():
-        print(f"\nliteral over ours ({form}), min / median / max of 7 turns: {spread}")
-    _time(benchmark, lambda: truth.score(x, level), rounds=15, warmup_rounds=1)
+    expected = fractal_einsum.score(truth, x, sigma)
+    torch.testing.assert_close(truth.score(x, 0.5), expected, rtol=1e-3, atol=1e-3)
+    ways = {
+        "literal einsum": lambda: fractal_einsum.score(truth, x, sigma),
+        "a sigma per point": lambda: truth.score(x, sigma),
+        "one sigma": lambda: truth.score(x, 0.5),
+    }
+    tell(ways, slow="literal einsum")
 
 
-@pytest.mark.benchmark(group="one denoiser call")
-@pytest.mark.parametrize("label", ["fractal::none", "digits::none"])
-def test_denoiser(benchmark: BenchmarkFixture, label: str) -> None:
-    spec = select([label])[0].spec
-    network = networks_of(spec)["main"]
-    x = torch.randn(256, *network.sample_shape)
-    labels = torch.eye(10)[torch.arange(256) % 10] if network.label_dim else None
-    with torch.inference_mode():
-        _time(benchmark, lambda: network(x, 0.5, labels), rounds=20, warmup_rounds=2)
+@pytest.mark.parametrize("batch", [pytest.param(b, marks=pytest.mark.benchmark(
+    group=f"denoiser call, digits, batch {b}")) for b in (1, 16)])  # fmt: skip
+def test_denoiser(tell: Tell, batch: int) -> None:
+    network = networks_of(select(["digits::none"])[0].spec)["main"]
+    assert isinstance(network, EDM2Denoiser)
+    slow = SlowEDM2(network.state_dict(), channels_per_head=8)
+    program = build_program(network, batch_size=batch)
+    x, labels = torch.randn(batch, 1, 8, 8), torch.eye(10)[torch.arange(batch) % 10]
+    table = program.table([0.5], labels)
+    expected = slow(x, 0.5, labels)
+    for found in (network(x, 0.5, labels), program(x, table, 0)):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    ways = {
+        "published way": lambda: slow(x, 0.5, labels),
+        "eager": lambda: network(x, 0.5, labels),
+        "static": lambda: program(x, table, 0),
+    }
+    tell(ways, slow="published way")
 
 
-@pytest.mark.benchmark(group="a batch, start to finish")
-@pytest.mark.parametrize("label", ["fractal::autoguidance-w3", "digits::autoguidance-w1-5"])
-def test_batch(benchmark: BenchmarkFixture, label: str) -> None:
-    sampler = Sampler(select([label])[0].spec.with_options(batch_size=128, shard_size=128))
-    _time(benchmark, lambda: sampler.sample(range(128)), rounds=3, warmup_rounds=1)
+def spec_of(steps: int, batch: int) -> RunSpec:
+    return select([GUIDED])[0].spec.with_options(
+        sampler=deterministic_heun(steps, sigma_max=80.0), batch_size=batch, shard_size=batch
+    )
+
+
+@pytest.mark.parametrize("steps", [
+    pytest.param(2, marks=pytest.mark.benchmark(group="a guided Heun step and the last, batch 4")),
+    pytest.param(32, marks=pytest.mark.benchmark(group="whole guided sampling, batch 4")),
+])  # fmt: skip
+def test_sampling(tell: Tell, steps: int) -> None:
+    spec = spec_of(steps, 4)
+    start = domain_of(spec).start(range(4), 80.0, torch.device("cpu"))
+    slow, eager = published_way(spec), by_engine(spec, "eager")
+    static = by_engine(spec, "static")
+    expected = slow(start)
+    for found in (eager(start), static(start)):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    ways = {
+        "published way": lambda: slow(start),
+        "eager": lambda: eager(start),
+        "static": lambda: static(start),
+    }
+    tell(ways, slow="published way")
