@@ -62,8 +62,8 @@ def test_of_many_that_want_it_one_gets_it(path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        (holder,) = got
-        holder.release(path)
+        assert len(got) == 1
+        got[0].release(path)
 
 
 def test_a_dead_owners_claim_is_taken_over_at_once(path: Path) -> None:
