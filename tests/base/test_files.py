@@ -18,6 +18,7 @@ from guidebench.base import (
     atomic_write,
     canonical_json,
     host_id,
+    make_folder,
     sha256_bytes,
     sha256_file,
     sweep_partial,
@@ -128,6 +129,18 @@ def test_sweep_spares_whole_files_and_living_writers(tmp_path: Path) -> None:
     assert sweep_partial(tmp_path) == 4
     assert names(tmp_path) == sorted([".hidden", "a.json", alive.name, elsewhere.name])
     assert sweep_partial(tmp_path) == 0
+
+
+def test_a_folder_is_made_and_cleared_of_what_the_dead_left(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    assert names(tmp_path / "a" / "b") == []
+    (tmp_path / "a" / "b" / ".c.0011.partial").write_bytes(b"")
+    os.utime(tmp_path / "a" / "b" / ".c.0011.partial", (0, 0))
+    (tmp_path / "a" / "b" / "whole").write_bytes(b"")
+    make_folder(tmp_path / "a" / "b")
+    assert names(tmp_path / "a" / "b") == ["whole"]
+    with pytest.raises(UserError, match=r"cannot write .*whole.*: .*; name another folder"):
+        make_folder(tmp_path / "a" / "b" / "whole")
 
 
 @settings(deadline=None, max_examples=30)

@@ -4,14 +4,18 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
 
-from guidebench.base import sha256_file
+from guidebench.base import host_id, sha256_file, started_at
+from guidebench.runs.claims import Claims, Owner
 from tests.cli import warm as warm_module
 from tests.cli.conftest import SUITE, Command, numbers, records
 
@@ -67,6 +71,34 @@ def test_killed_at_ten_random_moments_nothing_changes(
         assert numbers(out) == numbers(whole)
         assert not list(out.rglob("*.partial"))
         assert not list(out.rglob("claims"))
+
+
+def test_what_the_killed_left_is_cleared_from_finished_work_too(
+    warm: ForkServerContext, unbroken: tuple[Path, float]
+) -> None:
+    """As if killed while it tried the folder, wrote the page, and after its last record."""
+    out, _ = unbroken
+    ghost = subprocess.Popen([sys.executable, "-c", ""])
+    started = started_at(ghost.pid)
+    ghost.wait()
+    dead = f"{host_id()}.{ghost.pid}.0011aabb.partial"
+    (record, *_) = sorted(out.rglob("record.json"))
+    claims = Claims(replace(Owner.here(), pid=ghost.pid, started=started))
+    assert claims.take(record.parent / "claims" / "record")
+    left = [
+        out / f"..writable.{dead}",
+        out / f".report.html.{dead}",
+        record.parent / f".record.json.{dead}",
+        record.parent / "shards" / f".000000.safetensors.{dead}",
+        record.parent / "claims" / f".000000.{dead}",
+    ]
+    for path in left:
+        path.write_bytes(b"")
+    before = sha256_file(record)
+    assert ended(begin(warm, out)) == 0
+    assert [p for p in left if p.exists()] == []
+    assert not (record.parent / "claims").exists()
+    assert sha256_file(record) == before
 
 
 def test_two_that_do_not_know_of_each_other_share_the_work(

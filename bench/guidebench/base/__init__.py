@@ -4,8 +4,10 @@ from guidebench.base.errors import UserError as UserError
 from guidebench.base.files import atomic_file as atomic_file
 from guidebench.base.files import atomic_write as atomic_write
 from guidebench.base.files import canonical_json as canonical_json
+from guidebench.base.files import make_folder as make_folder
 from guidebench.base.files import order_header as order_header
 from guidebench.base.files import ordered_safetensors as ordered_safetensors
+from guidebench.base.files import partial_path as partial_path
 from guidebench.base.files import sha256_bytes as sha256_bytes
 from guidebench.base.files import sha256_file as sha256_file
 from guidebench.base.files import sweep_partial as sweep_partial

@@ -36,8 +36,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         UserError: where the file system refuses; nothing is left behind.
     """
-    writer = f"{host_id()}.{os.getpid()}.{secrets.token_hex(4)}"
-    partial = path.with_name(f".{path.name}.{writer}{PARTIAL}")
+    partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -53,6 +52,26 @@ def atomic_file(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def partial_path(path: Path) -> Path:
+    """A name beside `path` that is this call's alone and that `sweep_partial` knows."""
+    writer = f"{host_id()}.{os.getpid()}.{secrets.token_hex(4)}"
+    return path.with_name(f".{path.name}.{writer}{PARTIAL}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder`, clear what killed writers left in it, and find out whether it can be written.
+
+    To be called before long work, so that a full or read-only disk is told of at once.
+
+    Raises:
+        UserError: where the file system refuses.
+    """
+    probe = folder / ".writable"
+    atomic_write(probe, b"")
+    probe.unlink(missing_ok=True)  # another process's too
+    sweep_partial(folder)
 
 
 def _sync(path: Path) -> None:

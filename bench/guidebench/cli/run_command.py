@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guidebench.base import UserError, atomic_write, sha256_bytes, sha256_file
+from guidebench.base import UserError, atomic_write, make_folder, sha256_bytes, sha256_file
 from guidebench.cli.place import Place
 from guidebench.engines import ENGINES, choose_engine
 
@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace, place: "Place") -> int:
     began = time.monotonic()
     jobs = _jobs(args)
     processes = _processes(args.processes, jobs[0].row.spec.device, place)
-    _make_out(args.out)
+    make_folder(args.out)
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415  after the cheap checks
 
     if place.is_first:
@@ -168,12 +168,6 @@ def _processes(asked: int | None, device: str, place: "Place") -> int:
         return torch.cuda.device_count()
     affinity = getattr(os, "sched_getaffinity", None)
     return max(1, len(affinity(0)) if affinity else os.cpu_count() or 1)
-
-
-def _make_out(out: Path) -> None:
-    """Make the folder and find out now, not after the work, whether it can be written."""
-    atomic_write(out / ".writable", b"")
-    (out / ".writable").unlink(missing_ok=True)
 
 
 def _stored(paths: "Sequence[Path]") -> "list[StoredRecord]":

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, final
 
-from guidebench.base import UserError, host_id, is_alive, started_at
+from guidebench.base import UserError, host_id, is_alive, partial_path, started_at, sweep_partial
 
 HEARTBEAT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 120.0
@@ -72,6 +72,18 @@ class Claims:
         if _read(path) == self._content():
             path.unlink(missing_ok=True)
 
+    def clear(self, folder: Path) -> None:
+        """Remove what the dead left in a folder of claims, and the folder if it is empty then."""
+        if not folder.is_dir():
+            return
+        sweep_partial(folder)
+        with suppress(FileNotFoundError):
+            for path in list(folder.iterdir()):
+                if not path.name.startswith(".") and self.take(path):
+                    self.release(path)
+        with suppress(OSError):  # the living remove their own
+            folder.rmdir()
+
     def _content(self) -> bytes:
         return json.dumps(asdict(self.owner)).encode()
 
@@ -113,7 +125,7 @@ class Claims:
             return True
         if not self._is_dead(path, content):
             return False
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        aside = partial_path(path)
         try:
             path.rename(aside)
         except FileNotFoundError:  # somebody else did

@@ -61,10 +61,14 @@ class Job:
         except OSError as error:
             msg = f"cannot make {self.folder}: {error.strerror}; choose another folder with --out"
             raise UserError(msg) from error
-        for folder in (self.folder, self.folder / "shards"):
-            sweep_partial(folder)
+        self.sweep()
         text = json.dumps(self.resolved, indent=2, sort_keys=True, allow_nan=False)
         atomic_write(self.folder / "spec.json", (text + "\n").encode())
+
+    def sweep(self) -> None:
+        """Delete what killed writers left."""
+        for folder in (self.folder, self.folder / "shards"):
+            sweep_partial(folder)
 
     def finished(self) -> Record | None:
         """The stored record if it is whole and this run's, else None: then it is made again."""

@@ -7,7 +7,6 @@ of a run are merged in seed order by whoever finds them all there.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -38,9 +37,14 @@ def plan_work(jobs: Sequence[Job]) -> list[Todo]:
     Raises:
         UserError: where a folder cannot be made.
     """
-    left = [job for job in jobs if job.finished() is None]
-    for job in left:
-        job.prepare()
+    left = list[Job]()
+    for job in jobs:
+        if job.finished() is None:
+            job.prepare()
+            left.append(job)
+        else:  # whoever finished it may have been killed before it tidied up
+            job.sweep()
+            Claims().clear(job.claim_path(None).parent)
     return [Todo(job, job.unfinished_shards()) for job in left]
 
 
@@ -114,15 +118,5 @@ class Worker:
             return False
         finally:
             self._claims.release(claim)
-        self._tidy(job)
+        self._claims.clear(claim.parent)
         return True
-
-    def _tidy(self, job: Job) -> None:
-        """Remove claims that the dead left; those of the living go when they release them."""
-        folder = job.claim_path(None).parent
-        with suppress(FileNotFoundError):
-            for claim in list(folder.iterdir()):
-                if not claim.name.startswith(".") and self._claims.take(claim):
-                    self._claims.release(claim)
-        with suppress(OSError):
-            folder.rmdir()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from guidebench.base import atomic_write
+from guidebench.base import make_folder
 from guidebench.reports.export import require
 from guidebench.reports.export.flat import Flat, flatten
 from guidebench.reports.store import StoredRecord
@@ -22,8 +22,7 @@ def write(records: Sequence[StoredRecord], out: Path, project: str) -> list[str]
     The tracking server is that of MLFLOW_TRACKING_URI, else `sqlite:///OUT/mlflow.db`.
     """
     client_module = require("mlflow.tracking", "mlflow")
-    atomic_write(out / ".writable", b"")
-    (out / ".writable").unlink()
+    make_folder(out)
     address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out.resolve() / 'mlflow.db'}"
     client = client_module.MlflowClient(tracking_uri=address, registry_uri=address)
     known = client.get_experiment_by_name(project)

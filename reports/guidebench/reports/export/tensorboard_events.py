@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from guidebench.base import atomic_write
+from guidebench.base import make_folder
 from guidebench.reports.export import require
 from guidebench.reports.export.flat import Flat, flatten
 from guidebench.reports.store import StoredRecord
@@ -19,8 +19,7 @@ def write(
 ) -> list[str]:
     """Write OUT/SUITE/ROW/SPEC for each record; what lay there is replaced."""
     flats = [(stored, flatten(stored)) for stored in records]
-    atomic_write(out / ".writable", b"")
-    (out / ".writable").unlink()
+    make_folder(out)
     hparams = require(
         "tensorboard.plugins.hparams.summary_v2", "tensorboard"
     )  # its api needs TensorFlow

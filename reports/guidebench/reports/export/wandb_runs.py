@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from guidebench.base import atomic_write
+from guidebench.base import make_folder
 from guidebench.reports.export import require
 from guidebench.reports.export.flat import flatten
 from guidebench.reports.store import StoredRecord
@@ -16,8 +16,7 @@ def write(records: Sequence[StoredRecord], out: Path, project: str) -> list[str]
     A run's name is that of its record's digest: sent twice, it is one run.
     """
     wandb = require("wandb", "wandb")
-    atomic_write(out / ".writable", b"")
-    (out / ".writable").unlink()
+    make_folder(out)
     mode = os.environ.get("WANDB_MODE", "offline")
     for stored in records:
         flat = flatten(stored)
