@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -86,24 +85,26 @@ def test_finished_trainings_are_not_repeated(command: Command, tmp_path: Path) -
 
 def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
     words = [entry_point(), "train", "digits", "--out", str(tmp_path)]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stderr is not None
-    lines = [process.stderr.readline()]
-    while not lines[-1].startswith("train "):
-        lines.append(process.stderr.readline())
-    time.sleep(2)
+
+    def begin() -> "subprocess.Popen[str]":
+        return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def next_count(process: "subprocess.Popen[str]") -> int:
+        assert process.stderr is not None
+        while not (line := process.stderr.readline()).startswith("train "):
+            assert line, "it ended without a word"
+        return int(line.split()[1].split("/")[0])
+
+    process = begin()
+    while (seen := next_count(process)) < 2:
+        pass
     os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130, rest
     assert rest.splitlines()[-1].startswith("guidebench train: stopped")
     (state,) = (tmp_path / ".state").glob("digits-main.*")
     assert state.stat().st_size > 0
-    again = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert again.stderr is not None
-    line = again.stderr.readline()
-    while not line.startswith("train "):
-        line = again.stderr.readline()
+    again = begin()
+    assert next_count(again) >= seen
     os.killpg(again.pid, signal.SIGKILL)
     again.communicate()
-    first = int(lines[-1].split()[1].split("/")[0])
-    assert int(line.split()[1].split("/")[0]) > first + 1
