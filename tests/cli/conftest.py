@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from guidebench.cli import main
+from guidebench.runs.claims import Claims
 
 SUITE = Path(__file__).with_name("suite_tiny.py")
 Ran = subprocess.CompletedProcess[str]
@@ -94,3 +96,18 @@ def records(out: Path) -> dict[str, dict[str, Any]]:
 def numbers(out: Path) -> dict[str, object]:
     """What must not depend on ranks, kills or resumes: digests of samples, and metrics."""
     return {row: (r["samples_sha256"], r["metrics"]) for row, r in records(out).items()}
+
+
+@contextmanager
+def kept_open(out: Path, like: Path) -> Iterator[None]:
+    """While inside, the run in `out` cannot end, however fast: this process claims a record of it.
+
+    `like` is a finished folder of the same run.
+    """
+    record = max(like.rglob("record.json"))
+    claims, claim = Claims(), out / record.parent.relative_to(like) / "claims" / "record"
+    assert claims.take(claim)
+    try:
+        yield
+    finally:
+        claims.release(claim)

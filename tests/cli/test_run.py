@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from guidebench.reports.record import Record
-from tests.cli.conftest import SUITE, Command, Ran, entry_point, numbers, records
+from tests.cli.conftest import SUITE, Command, Ran, entry_point, kept_open, numbers, records
 
 
 def test_prints_the_table_and_leaves_whole_records(finished: tuple[Path, Ran]) -> None:
@@ -82,11 +82,12 @@ def test_workers_end_with_their_parent_and_the_next_call_goes_on(
     finished: tuple[Path, Ran], tmp_path: Path, inline: Command, warm: object
 ) -> None:
     """They close their pipes before they are gone: the system reaps them a little later."""
-    process = start(tmp_path)
-    wait_for_shards(tmp_path, 1)
-    assert living_group(process.pid), "workers are in their parent's group"
-    process.kill()
-    process.communicate(timeout=60)
+    with kept_open(tmp_path, finished[0]):
+        process = start(tmp_path)
+        wait_for_shards(tmp_path, 1)
+        assert living_group(process.pid), "workers are in their parent's group"
+        process.kill()
+        process.communicate(timeout=60)
     give_up = time.monotonic() + 30
     while alive := living_group(process.pid):
         assert time.monotonic() < give_up, f"still there after 30 s: {alive}"
@@ -118,10 +119,11 @@ def _status(process: psutil.Process) -> str | None:
 def test_ctrl_c_stops_with_130_and_the_next_call_goes_on(
     finished: tuple[Path, Ran], tmp_path: Path, inline: Command, warm: object
 ) -> None:
-    process = start(tmp_path)
-    wait_for_shards(tmp_path, 3)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
-    _, stderr = process.communicate(timeout=60)
+    with kept_open(tmp_path, finished[0]):
+        process = start(tmp_path)
+        wait_for_shards(tmp_path, 3)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == (
         "guidebench run: stopped; the same command goes on from here"
