@@ -131,6 +131,18 @@ def test_sweep_spares_whole_files_and_living_writers(tmp_path: Path) -> None:
     assert sweep_partial(tmp_path) == 0
 
 
+def test_a_folder_that_goes_while_it_is_swept_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when two ranks finish a run at the same moment."""
+
+    def gone(*_: object, **__: object) -> object:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(tmp_path))
+
+    monkeypatch.setattr(Path, "glob", gone)
+    assert sweep_partial(tmp_path) == 0
+
+
 def test_a_folder_is_made_and_cleared_of_what_the_dead_left(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b")
     assert names(tmp_path / "a" / "b") == []

@@ -88,7 +88,11 @@ def sweep_partial(folder: Path) -> int:
     Files of other processes that still run are left alone: they are being written. Whether one
     of another host runs cannot be known, so its file is left until it is a day old.
     """
-    left = [path for path in folder.glob(f".*{PARTIAL}") if not _being_written(path)]
+    try:
+        there = list(folder.glob(f".*{PARTIAL}"))
+    except FileNotFoundError:  # another process cleared the folder away just now
+        return 0
+    left = [path for path in there if not _being_written(path)]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
