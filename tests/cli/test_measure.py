@@ -293,3 +293,13 @@ def test_a_reference_is_known_by_its_pixels(inline: Command, tmp_path: Path) -> 
     assert "bad.safetensors is not a readable" in listed.stdout
     few = inline(*words, "--workers", -1, **cache)
     assert (few.returncode, "at least 0, got -1" in few.stderr) == (2, True)
+
+
+def test_copies_of_one_picture_are_no_samples(inline: Command, sets: Path, tmp_path: Path) -> None:
+    folder_of(np.repeat(crops(1, 0, 0.0), 4, axis=0), tmp_path / "collapsed")
+    ran = inline("measure", tmp_path / "collapsed", "--reference", sets / "real", "--metrics",
+                 METRIC, "--out", tmp_path / "out", "--workers", 0)  # fmt: skip
+    assert ran.returncode == 2
+    assert "all 4 images of" in ran.stderr
+    assert "have the same features" in ran.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """Features in one pass and references built from images: bits, resumption, provenance."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from guidebench.base import UserError
 from guidebench.metrics import build
 from guidebench.metrics.build import build_reference, features_of
 from guidebench.metrics.features import Extractor
-from guidebench.metrics.images import ImageSource, open_images
+from guidebench.metrics.images import ImageSource, TensorSource, open_images
 from guidebench.metrics.reference import ReferenceFile
 
 COUNT = 41
@@ -92,6 +93,65 @@ def test_a_killed_build_goes_on_with_the_same_bits(
     for metric, found in whole.statistics.items():
         assert np.array_equal(found.cov_DD, resumed.statistics[metric].cov_DD)
         assert np.array_equal(found.mean_D, resumed.statistics[metric].mean_D)
+
+
+def killed(source: ImageSource, state: Path, after: int = 20) -> None:
+    def die(done: int, _: int) -> None:
+        if done > after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        built(source, state, progress=die)
+
+
+def test_images_changed_meanwhile_are_noticed_whatever_their_size(
+    source: ImageSource, tmp_path: Path
+) -> None:
+    folder, state = tmp_path / "images", tmp_path / "state"
+    shutil.copytree(source.path, folder)
+    for image in folder.iterdir():  # bitmaps: equal pixels' count, equal size
+        Image.open(image).save(image.with_suffix(".bmp"))
+        image.unlink()
+    before = open_images(folder)
+    killed(before, state)
+    first, second = folder / "000.bmp", folder / "001.bmp"
+    first.rename(folder / "x")
+    second.rename(first)
+    (folder / "x").rename(second)
+    after = open_images(folder)
+    assert after.listing == before.listing
+    resumed: list[int] = []
+    found = built(after, state, progress=lambda done, _: resumed.append(done))
+    assert resumed[0] == 4
+    assert found.key == built(after, tmp_path / "anew").key != built(source, tmp_path / "a").key
+
+
+def test_images_touched_and_not_changed_are_decoded_and_not_measured_again(
+    source: ImageSource, tmp_path: Path
+) -> None:
+    folder, state = tmp_path / "images", tmp_path / "state"
+    shutil.copytree(source.path, folder)
+    killed(open_images(folder), state)
+    (folder / "003.png").touch()
+    resumed: list[int] = []
+    found = built(open_images(folder), state, progress=lambda done, _: resumed.append(done))
+    assert resumed[0] > 4
+    assert found.key == built(source, tmp_path / "a").key
+
+
+def test_tensors_are_looked_at_again_before_a_build_goes_on(tmp_path: Path) -> None:
+    pixels, state = torch.randint(0, 256, (COUNT, 3, 8, 8), dtype=torch.uint8), tmp_path / "state"
+    whole = built(TensorSource([pixels], num=COUNT), tmp_path / "a")
+    killed(TensorSource([pixels], num=COUNT), state)
+    resumed: list[int] = []
+    again = TensorSource([pixels], num=COUNT)
+    found = built(again, state, progress=lambda done, _: resumed.append(done))
+    assert (resumed[0] > 4, found.key) == (True, whole.key)
+    killed(TensorSource([pixels], num=COUNT), state)
+    with pytest.raises(UserError, match="is gone; give the batches anew"):
+        built(TensorSource([255 - pixels], num=COUNT), state)
+    other = built(TensorSource([255 - pixels], num=COUNT), state)
+    assert other.key != whole.key
 
 
 def test_damaged_or_foreign_work_is_begun_anew(source: ImageSource, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Image files, archives and arrays: order, conversions by rule, refusals by name."""
 
 import io
+import os
+import shutil
 import struct
 import sys
 import zipfile
@@ -233,6 +235,29 @@ def test_places_without_images_are_refused(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
             open_images(tmp_path / name if name != "." else tmp_path)
+
+
+def test_an_archive_with_one_name_twice_is_refused(tmp_path: Path) -> None:
+    """zipfile reads the last one for both: 2 images would be 1, counted twice."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.png", encoded(np.zeros((4, 4, 3), np.uint8)))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("a.png", encoded(np.ones((4, 4, 3), np.uint8)))
+    with pytest.raises(UserError, match=r"x\.zip holds a\.png more than once"):
+        open_images(tmp_path / "x.zip")
+
+
+def test_a_stamp_is_of_the_first_images_and_knows_writing_and_renaming(folder: Path) -> None:
+    def stamp(end: int) -> str:
+        return open_images(folder).stamp(end)
+
+    files = [folder / name for name in open_images(folder).names]
+    first, both = stamp(1), stamp(2)
+    os.utime(files[1], ns=(1, 1))
+    assert (stamp(1), stamp(2) == both) == (first, False)
+    files[0].rename(folder / "away")
+    shutil.copy2(folder / "away", files[0])  # with its times
+    assert stamp(1) != first
 
 
 def test_a_cut_archive_names_itself(tmp_path: Path) -> None:

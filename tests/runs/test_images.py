@@ -1,5 +1,6 @@
 """Rows of images: networks and references from files, and everything that depends on them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from guidebench.metrics.features import load_extractor
 from guidebench.metrics.reference import ReferenceFile, Statistics
 from guidebench.networks import EDM2Denoiser
 from guidebench.reports.record import Record
+from guidebench.runs.domains.images import ImagesDomain
 from guidebench.runs.folder import Job, make_job
 from guidebench.runs.inputs import inputs_of, resolve, spec_sha256
 from guidebench.runs.measure import make_record
@@ -24,6 +26,7 @@ from guidebench.runs.spec import CheckpointRef, Degradation, Row, RunSpec
 from guidebench.sampling import deterministic_heun
 
 EXTRACTOR = "untrained:dinov2-vits14"
+Makes = Callable[[torch.Tensor], np.ndarray]
 METRIC = f"fd:{EXTRACTOR}"
 
 
@@ -209,3 +212,24 @@ def test_another_features_reference_is_refused(files: Path, tmp_path: Path) -> N
     job_row = Row(suite="t", suite_title="t", name="r", order=0, spec=spec)
     with pytest.raises(UserError, match=f"holds statistics of {EXTRACTOR}, the metric needs"):
         make_job(job_row, tmp_path, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("makes", "sentence"),
+    [
+        (lambda _: np.full((8, 8, 3), 7, np.uint8), "the sample of seed 0 is one flat colour"),
+        (
+            lambda _: np.arange(192, dtype=np.uint8).reshape(8, 8, 3),
+            "seeds 0 to 1 are all the same",
+        ),
+    ],
+)
+def test_samples_that_show_nothing_are_refused_as_in_measure(
+    files: Path, monkeypatch: pytest.MonkeyPatch, makes: Makes, sentence: str
+) -> None:
+    def collapsed(_: object, x: torch.Tensor) -> np.ndarray:
+        return np.stack([makes(image) for image in x])
+
+    monkeypatch.setattr(ImagesDomain, "decode", collapsed)
+    with pytest.raises(UserError, match=sentence):
+        Sampler(guided(files)).sample(range(2))

@@ -23,7 +23,7 @@ from guidebench.base import (
     sha256_file,
 )
 from guidebench.measure.machine import environment
-from guidebench.metrics import Estimate, GaussianReference, frechet_noise_floor
+from guidebench.metrics import Estimate, GaussianReference, NoiseFloor, frechet_noise_floor
 from guidebench.metrics.bias import Corrected, pooled_jackknife
 from guidebench.metrics.build import Passed, features_of
 from guidebench.metrics.features import Extractor
@@ -147,6 +147,12 @@ def measure_images(
     passed = features_of(
         source, extractors, workers=workers, sampled=True, progress=_named(progress, "images")
     )
+    if len(source) > 1 and all((f == f[0]).all() for f in passed.features.values()):
+        msg = (
+            f"all {len(source):,} images of {source.path} have the same features, as copies of one "
+            "picture have, which a network makes that has collapsed; name another set"
+        )
+        raise UserError(msg)
     results: dict[str, MetricResult] = {}
     influences: dict[str, NDArray[np.float64]] = {}
     for metric in metrics:
@@ -169,7 +175,7 @@ class _Found:
     label: str
     better: Better
     percent: bool = False
-    floor: float | None = None
+    floor: NoiseFloor | None = None
     corrected: Corrected | None = None
     covers: str = AT_THIS_NUMBER
 
@@ -239,8 +245,9 @@ def _result(found: _Found, extractor: Extractor, against: Against, num: int) -> 
         standard_error=estimate.standard_error,
         interval_95=estimate.interval_95,
         num_images=num,  # recall has an influence for each real image
-        noise_floor=found.floor,
-        noise_floor_standard_error=None,
+        noise_floor=found.floor and found.floor.value,
+        noise_floor_standard_error=found.floor and found.floor.standard_error,
+        noise_floor_method=found.floor and found.floor.method,
         repeats=(estimate.value,),
         display=Display(label=found.label, better=found.better, percent=found.percent),
         reference=StatisticsSource(

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from guidebench.base import UserError, atomic_file, atomic_write, sweep_partial
 from guidebench.runs.domains import AbstractDomain, Measured, Start
-from guidebench.runs.domains._base import Arrays
+from guidebench.runs.domains._base import Arrays, require_contrast
 from guidebench.runs.folder import Job
 from guidebench.runs.sample import Sampler
 from guidebench.runs.spec import Row
@@ -48,7 +48,10 @@ class _DecodedOnly(AbstractDomain):
     @override
     def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
         labels = None if start.asked_B is None else start.asked_B.cpu().numpy()
-        return {"samples": self.decode(x)} | ({} if labels is None else {"labels": labels})
+        samples = self.decode(x)
+        if samples.ndim == 4:
+            require_contrast(samples, start.seeds_B)
+        return {"samples": samples} | ({} if labels is None else {"labels": labels})
 
     @override
     def real(self, seeds_n: Sequence[int]) -> dict[str, NDArray[Any]]:

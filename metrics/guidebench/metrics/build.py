@@ -102,6 +102,9 @@ def build_reference(
         UserError: for an image that cannot be used, by name, or fewer than two images.
     """
     work = _Work.load(state, _question(source, extractors), extractors)
+    if work.done and not _is_of(work, source, workers):
+        state.unlink()
+        work = _Work(work.question, extractors)
     found = batches(
         source, batch_size=fitting_batch(source, _BATCH), workers=workers,
         start=work.done, digest=work.digest, sampled=False,
@@ -119,7 +122,7 @@ def build_reference(
         work.done, work.digest = batch.end, batch.digest
         work.size = (int(batch.images_BHWC.shape[1]), int(batch.images_BHWC.shape[2]))
         if work.done % (_KEEP_EVERY * SPAN) == 0:
-            work.save(state)
+            work.save(state, source.stamp(work.done))
     statistics = {}
     for metric, extractor in extractors.items():
         moments = work.sums[metric].finish()
@@ -138,6 +141,16 @@ def build_reference(
     return made
 
 
+def _is_of(work: "_Work", source: ImageSource, workers: int) -> bool:
+    """Whether the images done are these: untouched since, or the same pixels when decoded again."""
+    if work.stamp and work.stamp == source.stamp(work.done):
+        return True
+    digest, fitting = b"", fitting_batch(source, _BATCH)
+    for batch in batches(source, batch_size=fitting, workers=workers, end=work.done, sampled=False):
+        digest = batch.digest
+    return digest == work.digest
+
+
 def _question(source: ImageSource, extractors: "Mapping[str, Extractor]") -> str:
     """Digest of what is being made: kept work of another question is not gone on with."""
     ids = {metric: extractor.id for metric, extractor in extractors.items()}
@@ -150,6 +163,7 @@ class _Work:
 
     def __init__(self, question: str, extractors: "Mapping[str, Extractor]") -> None:
         self.question, self.done, self.digest, self.size = question, 0, b"", (0, 0)
+        self.stamp = ""
         self.sums = {metric: MomentSums(e.dim) for metric, e in extractors.items()}
 
     @classmethod
@@ -168,7 +182,7 @@ class _Work:
                     sums.outer_DD = file.get_tensor(f"{metric}/outer")
                     sums.count = facts["done"]
             work.done, work.digest = facts["done"], bytes.fromhex(facts["digest"])
-            work.size = tuple(facts["size"])
+            work.size, work.stamp = tuple(facts["size"]), str(facts["stamp"])
             if facts["sums"] != work.sums_sha256():
                 return cls(question, extractors)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
@@ -183,13 +197,14 @@ class _Work:
             found.update(np.ascontiguousarray(self.sums[metric].outer_DD).tobytes())
         return found.hexdigest()
 
-    def save(self, path: Path) -> None:
-        """Write whole or not at all."""
+    def save(self, path: Path, stamp: str) -> None:
+        """Write whole or not at all; `stamp` is of the images done."""
         facts = {
             "question": self.question,
             "done": self.done,
             "digest": self.digest.hex(),
             "size": self.size,
+            "stamp": stamp,
             "sums": self.sums_sha256(),
         }
         arrays = {f"{metric}/sum": sums.sum_D for metric, sums in self.sums.items()}

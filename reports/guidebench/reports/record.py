@@ -77,7 +77,8 @@ class MetricResult(Part):
 
     `value` is the mean of `repeats`; `standard_error` and `interval_95` are over seeds and
     cover the expectation at this number of images, so they hold the finite-N bias that
-    `noise_floor` shows: the value that a perfect sampler would get on average at this N.
+    `noise_floor` shows: the value that a perfect sampler would get on average at this N;
+    `noise_floor_method` says how a Fréchet distance's was found, "closed form" or "simulated".
     """
 
     value: float
@@ -92,6 +93,7 @@ class MetricResult(Part):
     features: FeatureSource | None
     terms: dict[str, float] = Field(default_factory=dict)
     interval_covers: str = AT_THIS_NUMBER
+    noise_floor_method: str | None = None
     corrected: BiasCorrected | None = None
 
 

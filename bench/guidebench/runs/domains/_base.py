@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from guidebench.base import UserError
 from guidebench.metrics import Estimate, Moments, pool
 from guidebench.metrics.bias import BLOCKS, Corrected
 from guidebench.reports.record import (
@@ -59,6 +60,7 @@ class Measured:
     corrected: Corrected | None = None
     moments: Moments | None = None
     covers: str | None = None
+    floor_method: str | None = None
 
     def pooled(self) -> Estimate:
         """All repeats as one estimate."""
@@ -81,6 +83,7 @@ class Measured:
             terms=dict(pooled.terms),
             corrected=stored_correction(self.corrected),
             interval_covers=self.covers or AT_THIS_NUMBER,
+            noise_floor_method=self.floor_method,
         )
 
 
@@ -92,6 +95,28 @@ def stored_correction(found: Corrected | None) -> BiasCorrected | None:
         interval_95=found.interval_95,
         blocks=BLOCKS,
     )
+
+
+def require_contrast(images_BHWC: NDArray[Any], seeds_B: Sequence[int]) -> None:
+    """Refuse what `measure` refuses of samples: one flat colour, and one picture for all seeds.
+
+    Raises:
+        UserError: that names the seed or seeds.
+    """
+    flat_BN = images_BHWC.reshape(len(images_BHWC), -1, images_BHWC.shape[-1])
+    for seed, pixels_NC in zip(seeds_B, flat_BN, strict=True):
+        if (pixels_NC == pixels_NC[0]).all():
+            msg = (
+                f"the sample of seed {seed} is one flat colour, which a broken network or too much "
+                "guidance makes; mend the network or lower the guidance weight"
+            )
+            raise UserError(msg)
+    if len(set(seeds_B)) > 1 and (flat_BN == flat_BN[0]).all():
+        msg = (
+            f"the samples of seeds {seeds_B[0]} to {seeds_B[-1]} are all the same image, which a "
+            "network makes that has collapsed; take another network"
+        )
+        raise UserError(msg)
 
 
 class AbstractDomain(ABC):
@@ -114,7 +139,7 @@ class AbstractDomain(ABC):
         """Decoded samples and their features, one row per seed.
 
         Raises:
-            UserError: for samples that are not finite.
+            UserError: for samples that are not finite, or that show nothing.
         """
 
     @abstractmethod

@@ -28,7 +28,13 @@ from guidebench.metrics import (
 )
 from guidebench.metrics.bias import pooled_jackknife
 from guidebench.reports.record import Display, FeatureSource, StatisticsSource
-from guidebench.runs.domains._base import AbstractDomain, Arrays, Measured, Start
+from guidebench.runs.domains._base import (
+    AbstractDomain,
+    Arrays,
+    Measured,
+    Start,
+    require_contrast,
+)
 from guidebench.runs.extractors import CLASSIFIER, digit_features
 from guidebench.sampling.noise import PerSeed
 
@@ -75,7 +81,9 @@ class DigitsDomain(AbstractDomain):
     @override
     def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
         assert start.asked_B is not None
-        return self._described(self.decode(x)[..., 0], start.asked_B.cpu().numpy())
+        images_BHWC = self.decode(x)
+        require_contrast(images_BHWC, start.seeds_B)
+        return self._described(images_BHWC[..., 0], start.asked_B.cpu().numpy())
 
     def _described(
         self, images_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64]
@@ -126,11 +134,13 @@ class DigitsDomain(AbstractDomain):
 
     def _fd(self, repeats: Sequence[Arrays]) -> Measured:
         reference = _reference()
+        floor = frechet_noise_floor(reference.cov_DD, len(repeats[0]["features"]))
         return Measured(
             repeats=[frechet(r["features"], reference) for r in repeats],
             display=Display(label="FD_digits", better="lower"),
-            floor=frechet_noise_floor(reference.cov_DD, len(repeats[0]["features"])),
-            floor_standard_error=None,
+            floor=floor.value,
+            floor_standard_error=floor.standard_error,
+            floor_method=floor.method,
             reference=StatisticsSource(
                 name=reference.name, sha256=load_digits().sha256, num_images=reference.count
             ),

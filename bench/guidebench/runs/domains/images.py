@@ -21,12 +21,18 @@ from guidebench.checkpoints.cache import weights_path
 from guidebench.checkpoints.network_file import NetworkHeader, read_network_header
 from guidebench.data.codec import Codec, RGBCodec, StabilityVAECodec
 from guidebench.measure.clock import part
-from guidebench.metrics import GaussianReference, frechet_noise_floor, moments_of
+from guidebench.metrics import GaussianReference, NoiseFloor, frechet_noise_floor, moments_of
 from guidebench.metrics.bias import pooled_jackknife
 from guidebench.metrics.names import COVERS, ImageMetric, image_metric
 from guidebench.metrics.reference import ReferenceFile, require_extractor
 from guidebench.reports.record import Display, StatisticsSource
-from guidebench.runs.domains._base import AbstractDomain, Arrays, Measured, Start
+from guidebench.runs.domains._base import (
+    AbstractDomain,
+    Arrays,
+    Measured,
+    Start,
+    require_contrast,
+)
 from guidebench.runs.extractors import alone, extractor_for, feature_source
 from guidebench.runs.inputs import STABILITY_VAE, checkpoint_path, inputs_of
 from guidebench.runs.spec import CheckpointRef, RunSpec
@@ -54,7 +60,7 @@ def _require_id(path: Path, extractor: str, extractor_id: str) -> None:
 
 
 @lru_cache(maxsize=8)
-def _floor(path: Path, extractor: str, num: int) -> float:
+def _floor(path: Path, extractor: str, num: int) -> NoiseFloor:
     return frechet_noise_floor(_gaussian(path, extractor).cov_DD, num)
 
 
@@ -103,6 +109,7 @@ class ImagesDomain(AbstractDomain):
     @override
     def finish(self, x: Tensor, start: Start) -> dict[str, NDArray[Any]]:
         images_BHWC = self.decode(x)
+        require_contrast(images_BHWC, start.seeds_B)
         asked = np.full(len(x), _NO_LABEL) if start.asked_B is None else start.asked_B.cpu().numpy()
         first = self.spec.first_seed
         shown = sum(seed < first + _PREVIEW_IMAGES for seed in start.seeds_B)
@@ -148,13 +155,15 @@ class ImagesDomain(AbstractDomain):
         needs_reference = metric.kind != "is"
         gaussian = _gaussian(path, metric.extractor) if needs_reference else None
         is_fd = metric.kind == "fd" and gaussian is not None
+        floor = _floor(path, metric.extractor, len(features[0])) if is_fd else None
         return Measured(
             repeats=[alone(metric.kind, f, gaussian, extractor) for f in features],
             display=Display(
                 label=metric.label, better="higher" if metric.kind == "is" else "lower"
             ),
-            floor=_floor(path, metric.extractor, len(features[0])) if is_fd else None,
-            floor_standard_error=None,
+            floor=floor and floor.value,
+            floor_standard_error=floor and floor.standard_error,
+            floor_method=floor and floor.method,
             reference=StatisticsSource(name=file.name, sha256=digest, num_images=file.num_images)
             if needs_reference
             else None,

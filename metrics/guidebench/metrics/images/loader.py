@@ -38,6 +38,7 @@ def batches(
     batch_size: int,
     workers: int,
     start: int = 0,
+    end: int | None = None,
     digest: bytes = b"",
     sampled: bool = True,
 ) -> Iterator[Batch]:
@@ -48,6 +49,7 @@ def batches(
         batch_size: Images in a batch, the last one smaller; see `fitting_batch`.
         workers: Decoding processes; 0 decodes here. An .npz needs no decoding and uses none.
         start: Place of the first image.
+        end: Place after the last one; None for all.
         digest: Of the images before `start`.
         sampled: Whether a network made them. Then one flat colour is refused, which a broken
             sampler makes and photographers sometimes do.
@@ -56,10 +58,8 @@ def batches(
         UserError: that names the image, for one that cannot be read, or that is of another size
             than the first or one flat colour.
     """
-    places = [
-        range(first, min(first + batch_size, len(source)))
-        for first in range(start, len(source), batch_size)
-    ]
+    end = len(source) if end is None else end
+    places = [range(first, min(first + batch_size, end)) for first in range(start, end, batch_size)]
     alone = workers == 0 or source.in_order
     size: tuple[int, ...] | None = None
     for place, images in _read(source, places, 0 if alone else workers):

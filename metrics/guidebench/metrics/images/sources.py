@@ -4,6 +4,7 @@ Shapes: N images, H x W pixels, C channels.
 """
 
 import hashlib
+import itertools
 import lzma
 import math
 import struct
@@ -46,6 +47,11 @@ class ImageSource(ABC):
     def __len__(self) -> int:
         return len(self.names)
 
+    def stamp(self, end: int) -> str:
+        """Changes whenever one of the first `end` images may have; "" where nothing tells."""
+        del end
+        return self.listing
+
     @abstractmethod
     def read(self, place: int) -> NDArray[np.uint8]:
         """Pixels [H, W, 3] of one image.
@@ -67,11 +73,18 @@ class FolderSource(ImageSource):
         self.path = path
         self.names = tuple(file.relative_to(path).as_posix() for file in files)
         try:
-            sizes = [file.stat().st_size for file in files]
+            found = [file.stat() for file in files]
         except OSError as error:
             msg = f"cannot read {error.filename}: {error.strerror}; put it back or take it away"
             raise UserError(msg) from error
+        sizes = [state.st_size for state in found]
         self.listing = _listing(zip(self.names, sizes, strict=True))
+        self._times = [(state.st_mtime_ns, state.st_ctime_ns) for state in found]
+
+    @override
+    def stamp(self, end: int) -> str:
+        """Of names, and times of writing and of renaming, as they were before any was read."""
+        return _listing(zip(self.names[:end], self._times[:end], strict=True))
 
     @override
     def read(self, place: int) -> NDArray[np.uint8]:
@@ -101,6 +114,11 @@ class ZipSource(ImageSource):
             msg = f"{path} is not a whole zip archive ({error}); make it anew"
             raise UserError(msg) from error
         self.names = tuple(name for name, _, _ in found)
+        if twice := next((a for a, b in itertools.pairwise(self.names) if a == b), None):
+            msg = (
+                f"{path} holds {twice} more than once, read by name that is one image; make it anew"
+            )
+            raise UserError(msg)
         self.listing = _listing(found)
         self._open: zipfile.ZipFile | None = None
 

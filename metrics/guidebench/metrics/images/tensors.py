@@ -5,7 +5,7 @@ Shapes: B images of a batch, C channels, H x W pixels.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +14,34 @@ from typing_extensions import override
 from guidebench.base import UserError
 from guidebench.metrics.images.sources import ImageSource
 
+Span = Literal["-1..1", "0..1"]
+
 
 @final
 class TensorSource(ImageSource):
     """Batches [B, C, H, W] with 1 or 3 channels, taken once and never held together.
 
-    uint8 is taken as it is. Floats are samples in [-1, 1]: x * 127.5 + 128, cut off to 0..255, as
-    EDM2 writes them. Tensors may be on any device, of any float type, and carry gradients; else
-    anything with `__array__` will do.
+    uint8 is taken as it is. Floats need their `span` said, for no value tells one from another:
+    "-1..1" is x * 127.5 + 128, cut off to 0..255, as EDM2 writes its samples; "0..1" is
+    x * 255, rounded, and refuses what lies outside. Tensors may be on any device, of any float
+    type, and carry gradients; else anything with `__array__` will do.
 
     Args:
         batches: Taken from front to back, once.
-        num: How many images they hold in all.
+        num: How many images they hold in all: no fewer and no more.
+        span: Where black and white lie in floats; bytes need none.
         name: For messages and records.
     """
 
     in_order = True
 
-    def __init__(self, batches: Iterable[Any], *, num: int, name: str = "tensors") -> None:
+    def __init__(
+        self, batches: Iterable[Any], *, num: int, span: Span | None = None, name: str = "tensors"
+    ) -> None:
+        if span not in {None, "-1..1", "0..1"}:
+            msg = f'{name}: span is "-1..1" or "0..1", got {span!r}'
+            raise UserError(msg)
+        self.span = span
         self.path = Path(name)
         self.names = tuple(f"image {place}" for place in range(num))
         self.listing = ""  # cannot be known without reading
@@ -44,7 +54,8 @@ class TensorSource(ImageSource):
         """See `ImageSource`; places must ascend, but the first image may be read again.
 
         Raises:
-            UserError: where the batches end early, hold no images, or values that are not finite.
+            UserError: where the batches end early or go on, hold no images, or values that are not
+                finite, not in their span, or of none that was said.
         """
         if place == 0 and self._first is not None:
             return self._first
@@ -55,9 +66,19 @@ class TensorSource(ImageSource):
             self._next += 1
             self._first = image if self._first is None else self._first
             if self._next == place + 1:
+                if self._next == len(self):
+                    self._require_end()
                 return image
         msg = f"{self.path} end after {self._next} images, {len(self)} were announced"
         raise UserError(msg)
+
+    def _require_end(self) -> None:
+        if next(self._images, None) is not None:
+            msg = (
+                f"{self.path} go on after the {len(self)} images that were announced; say how "
+                "many there are (num), or cut them off (itertools.islice)"
+            )
+            raise UserError(msg)
 
     def _stream(self, batches: Iterator[Any]) -> Iterator[NDArray[np.uint8]]:
         for batch in batches:
@@ -79,7 +100,20 @@ class TensorSource(ImageSource):
         if not np.isfinite(wide).all():
             msg = f"{self.path}: an image near place {self._next} holds values that are not finite"
             raise UserError(msg)
-        pixels: NDArray[np.uint8] = (wide * 127.5 + 128).clip(0, 255).astype(np.uint8)
+        if self.span is None:
+            msg = (
+                f"{self.path}: images are floats from {wide.min():g} to {wide.max():g}, black and "
+                'white may lie anywhere; say span="-1..1" or span="0..1", or give uint8'
+            )
+            raise UserError(msg)
+        if self.span == "0..1" and not (wide.min() >= 0 and wide.max() <= 1):
+            msg = (
+                f"{self.path}: an image near place {self._next} has values from {wide.min():g} to "
+                f'{wide.max():g}, span="0..1" was said; clip them, or say "-1..1"'
+            )
+            raise UserError(msg)
+        scaled = wide * 127.5 + 128 if self.span == "-1..1" else np.rint(wide * 255)
+        pixels: NDArray[np.uint8] = scaled.clip(0, 255).astype(np.uint8)
         return pixels
 
 
