@@ -18,6 +18,7 @@ from guidebench.metrics.features import load_extractor
 from guidebench.metrics.images import open_images
 from guidebench.metrics.reference import ReferenceFile, Statistics
 from guidebench.reports.store import load_record
+from guidebench.runs import against, measurement
 from tests.cli.conftest import Command
 
 FEATURES = "untrained:dinov2-vits14"
@@ -149,7 +150,7 @@ def test_scores_without_real_images(inline: Command, sets: Path, tmp_path: Path)
     ran = inline("measure", sets / "fine", "--reference", sets / "real", "--metrics",
                  f"fd_infinity:{FEATURES}", "--workers", 0, "--out", tmp_path / "a")  # fmt: skip
     assert ran.returncode == 2  # 18 images hold no tenth with a covariance
-    assert "FD-infinity needs at least 2 samples" in ran.stderr
+    assert "holds 18 images, fd_infinity:untrained:dinov2-vits14 needs 20" in ran.stderr
     none = inline("measure", sets / "fine", "--reference", sets / "real", "--metrics",
                   f"is:{FEATURES}", "--workers", 0, "--out", tmp_path / "b")  # fmt: skip
     assert none.returncode == 2
@@ -303,3 +304,37 @@ def test_copies_of_one_picture_are_no_samples(inline: Command, sets: Path, tmp_p
     assert "all 4 images of" in ran.stderr
     assert "have the same features" in ran.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No image may go through a network."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    for module in (against, measurement):
+        monkeypatch.setattr(module, "features_of", never)
+
+
+@pytest.mark.usefixtures("no_pass")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (f"one {METRIC} out", "one holds 1 image, fd:untrained:dinov2-vits14 needs 2"),
+        (f"small {METRIC} out", "real was made of 64 x 64 images, these have 32 x 32 pixels"),
+        (f"fine {METRIC} file/out", "file is a file, a record's folder .* cannot be there"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_real_images_are_gone_through(
+    inline: Command, sets: Path, tmp_path: Path, words: str, sentence: str
+) -> None:
+    (tmp_path / "file").touch()
+    folder_of(crops(1, 0, 0.0), tmp_path / "one")
+    folder_of(crops(3, 0, 0.0)[:, :32, :32], tmp_path / "small")
+    images, metric, out = words.split()
+    place = sets / images if images == "fine" else tmp_path / images
+    ran = inline("measure", place, "--reference", sets / "real", "--metrics", metric,
+                 "--out", tmp_path / out, "--workers", 0)  # fmt: skip
+    assert ran.returncode == 2
+    assert re.search(sentence, ran.stderr), ran.stderr

@@ -247,6 +247,21 @@ def test_an_archive_with_one_name_twice_is_refused(tmp_path: Path) -> None:
         open_images(tmp_path / "x.zip")
 
 
+def test_a_file_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
+    """A packed gigabyte of zeros is a megabyte."""
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "folder" / "a.bmp").open("wb") as file:
+        file.truncate(1 << 30)  # takes no room
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.png", b"")
+    data = (tmp_path / "x.zip").read_bytes()
+    place = data.index(b"PK\x01\x02") + 24  # of the size in the table of contents
+    (tmp_path / "x.zip").write_bytes(data[:place] + struct.pack("<I", 1 << 30) + data[place + 4 :])
+    for name in ("folder", "x.zip"):
+        with pytest.raises(UserError, match=r"a\.\w+ has 1,073,741,824 bytes, more than"):
+            open_images(tmp_path / name).read(0)
+
+
 def test_a_stamp_is_of_the_first_images_and_knows_writing_and_renaming(folder: Path) -> None:
     def stamp(end: int) -> str:
         return open_images(folder).stamp(end)

@@ -36,13 +36,15 @@ def run(args: argparse.Namespace) -> int:
     from guidebench.cli.words import decoding_workers  # noqa: PLC0415
     from guidebench.measure import find_device  # noqa: PLC0415
     from guidebench.metrics.names import measured_metric  # noqa: PLC0415
+    from guidebench.runs.against import compared_with, require_measurable  # noqa: PLC0415
     from guidebench.runs.extractors import extractors_for  # noqa: PLC0415
-    from guidebench.runs.measurement import compared_with, measure_images  # noqa: PLC0415
+    from guidebench.runs.measurement import measure_images  # noqa: PLC0415
     from guidebench.runs.run_images import open_any  # noqa: PLC0415
 
     metrics = [measured_metric(name) for name in dict.fromkeys(args.metrics.split(","))]
     source = open_any(args.images)
     out = args.out or Path("results") / "measured" / args.images.name
+    require_measurable(source, args.reference, metrics, out)
     device = find_device() if args.device == "auto" else args.device
     workers = decoding_workers(args.workers)
     extractors = extractors_for(metrics, device)

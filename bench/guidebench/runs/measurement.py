@@ -3,8 +3,7 @@
 Shapes: N images, M real images, D features.
 """
 
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -20,10 +19,9 @@ from guidebench.base import (
     canonical_json,
     ordered_safetensors,
     sha256_bytes,
-    sha256_file,
 )
 from guidebench.measure.machine import environment
-from guidebench.metrics import Estimate, GaussianReference, NoiseFloor, frechet_noise_floor
+from guidebench.metrics import Estimate, NoiseFloor, frechet_noise_floor
 from guidebench.metrics.bias import Corrected, pooled_jackknife
 from guidebench.metrics.build import Passed, features_of
 from guidebench.metrics.features import Extractor
@@ -31,7 +29,7 @@ from guidebench.metrics.images import ImageSource
 from guidebench.metrics.kernel import cmmd, kid
 from guidebench.metrics.names import ALONE, COVERS, ImageMetric
 from guidebench.metrics.neighbours import copies, manifold
-from guidebench.metrics.reference import ReferenceFile, require_same_size
+from guidebench.metrics.reference import require_same_size
 from guidebench.reports.record import (
     AT_THIS_NUMBER,
     Attachment,
@@ -44,81 +42,12 @@ from guidebench.reports.record import (
     Seeds,
     StatisticsSource,
 )
+from guidebench.runs.against import RECORD, Against, Progress, named, require_free, require_real
 from guidebench.runs.domains._base import stored_correction
 from guidebench.runs.extractors import alone, feature_source
-from guidebench.runs.references import find_reference
-from guidebench.runs.run_images import open_any
 
-Progress = Callable[[str, int, int], None]
-RECORD: Final = "record.json"
 _NOT_SAMPLED: Final = "these images were not sampled here"
 _K: Final = {"precision_recall": 3, "density_coverage": 5}  # as their papers have it
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Against:
-    """What samples are compared with: statistics, and features where real images were given."""
-
-    name: str
-    sha256: str
-    num_images: int | None
-    resolution: tuple[int, int] | None
-    gaussian: Mapping[str, GaussianReference]
-    features: Mapping[str, NDArray[np.float32]]
-
-
-def compared_with(
-    reference: str,
-    extractors: Mapping[str, Extractor],
-    metrics: Sequence[ImageMetric],
-    *,
-    workers: int,
-    progress: Progress,
-) -> Against:
-    """Statistics by name or file, or real images as a folder or an archive.
-
-    Raises:
-        UserError: where there are none, another feature network, resize or version made them, or
-            an .npz holds statistics of other images than its own.
-    """
-    path = Path(reference)
-    if path.is_dir() or path.suffix.lower() in {".zip", ".npz"}:
-        _require_no_statistics(path, metrics)
-        source = open_any(path)
-        passed = features_of(
-            source, extractors,
-            workers=workers, sampled=False, progress=_named(progress, "real"),
-        )  # fmt: skip
-        gaussian = {n: GaussianReference.from_features(f, name=path.name)
-                    for n, f in passed.features.items()}  # fmt: skip
-        return Against(
-            path.name, passed.digest, len(source), passed.resolution, gaussian, passed.features
-        )
-    path = find_reference(reference)
-    file = ReferenceFile.load(path)
-    for extractor in extractors.values():
-        file.require_made_by(extractor.name, extractor.id)
-    return Against(
-        file.name, sha256_file(path), file.num_images, file.resolution,
-        {name: file.gaussian(name) for name in extractors}, {},
-    )  # fmt: skip
-
-
-def _require_no_statistics(path: Path, metrics: Sequence[ImageMetric]) -> None:
-    """ADM's files hold statistics, and 10,000 images that those were not made from."""
-    asked = [m.name for m in metrics if m.kind in {"fd", "fd_infinity"}]
-    if path.suffix.lower() != ".npz" or not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        names = set(archive.namelist())
-    if "mu.npy" in names and (asked or "arr_0.npy" not in names):
-        msg = (
-            f"{path} holds statistics (mu, sigma), which its images, if any, are not those of; "
-            f"`guidebench reference import {path}`, then --reference {path.stem} for "
-            f"{', '.join(asked) or 'fid'}"
-        )
-        raise UserError(msg)
 
 
 def measure_images(
@@ -137,15 +66,13 @@ def measure_images(
         UserError: for an image that cannot be used, by name, metrics that need real images, or a
             folder that holds a record: before any work, and nothing is replaced.
     """
-    if (out / RECORD).exists():
-        msg = f"{out} holds a record already; name another folder by --out, or take it away"
-        raise UserError(msg)
+    require_free(out)
     for metric in metrics:
-        _require_real(metric, against)
+        require_real(metric, against)
     height, width, _ = source.read(0).shape
     require_same_size(against.name, against.resolution, (height, width))
     passed = features_of(
-        source, extractors, workers=workers, sampled=True, progress=_named(progress, "images")
+        source, extractors, workers=workers, sampled=True, progress=named(progress, "images")
     )
     if len(source) > 1 and all((f == f[0]).all() for f in passed.features.values()):
         msg = (
@@ -178,15 +105,6 @@ class _Found:
     floor: NoiseFloor | None = None
     corrected: Corrected | None = None
     covers: str = AT_THIS_NUMBER
-
-
-def _require_real(metric: ImageMetric, against: Against) -> None:
-    if metric.kind not in ALONE and metric.extractor not in against.features:
-        msg = (
-            f"{metric.name} compares with real images, {against.name} holds statistics alone; "
-            "give the images as --reference, a folder or .zip"
-        )
-        raise UserError(msg)
 
 
 def _estimates(
@@ -314,7 +232,3 @@ def _record(
         per_seed=per_seed,
         preview=None,
     )  # fmt: skip
-
-
-def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(what, done, total)

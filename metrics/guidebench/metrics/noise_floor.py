@@ -44,7 +44,7 @@ def frechet_noise_floor(reference_cov_DD: Float64s, num_images: int) -> NoiseFlo
     """
     require_seeds("a noise floor", num_images)
     covariance_factor(reference_cov_DD)  # refuses what is no covariance
-    values_D = np.linalg.eigvalsh(reference_cov_DD)
+    values_D: Float64s = np.asarray(np.linalg.eigvalsh(reference_cov_DD), dtype=np.float64)
     least = values_D.size * np.finfo(np.float64).eps * values_D.max(initial=0.0)
     values_R = values_D[values_D > least]
     if num_images >= _ENOUGH * values_R.size:

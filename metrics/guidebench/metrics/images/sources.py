@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from guidebench.base import UserError, sha256_bytes
-from guidebench.metrics.images.decode import decode
+from guidebench.metrics.images.decode import LARGEST, decode
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
+_LARGEST_FILE: Final = 4 * LARGEST
 _ARRAY: Final = "arr_0"
 _UNREADABLE: Final = (
     OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
@@ -90,6 +91,7 @@ class FolderSource(ImageSource):
     def read(self, place: int) -> NDArray[np.uint8]:
         file = self.path / self.names[place]
         try:
+            _require_bytes(file.stat().st_size, str(file))
             data = file.read_bytes()
         except OSError as error:
             msg = f"cannot read {file}: {error.strerror}; put it back or take it away"
@@ -132,6 +134,7 @@ class ZipSource(ImageSource):
         try:
             if self._open is None:
                 self._open = zipfile.ZipFile(self.path)
+            _require_bytes(self._open.getinfo(name).file_size, f"{self.path}: {name}")
             data = self._open.read(name)
         except _UNREADABLE as error:
             msg = f"{self.path}: {name} cannot be read ({error}); make the archive anew"
@@ -214,6 +217,13 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]
         msg = "its array is stored by columns"
         raise ValueError(msg)
     return shape, dtype
+
+
+def _require_bytes(size: int, name: str) -> None:
+    """Before it is in memory, for a packed member of a few bytes may claim any number."""
+    if size > _LARGEST_FILE:
+        msg = f"{name} has {size:,} bytes, more than an image of 8 bits can need; take it away"
+        raise UserError(msg)
 
 
 def _listing(items: Iterable[tuple[object, ...]]) -> str:
