@@ -103,14 +103,23 @@ def test_networks_of_another_shape_are_refused(inline: Command, tmp_path: Path) 
     assert not path.with_suffix(".safetensors").exists()
 
 
+def test_statistics_of_another_networks_size_are_refused(inline: Command, tmp_path: Path) -> None:
+    path, cache = tmp_path / "mine.pkl", str(tmp_path / "cache")
+    official.write_reference_pickle(path, 9, {"fd_dinov2": (np.zeros(5), np.eye(5))})
+    ran = inline("reference", "import", path, GUIDEBENCH_CACHE=cache)
+    assert ran.returncode == 2
+    assert "fd_dinov2 has 5 features, dinov2-vitl14 has 1024; say which" in ran.stderr
+    assert not (tmp_path / "cache" / "references").exists()
+
+
 def test_reference_statistics_are_imported(inline: Command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    found = {m: (rng.normal(size=d), np.eye(d)) for m, d in (("fid", 5), ("fd_dinov2", 3))}
+    found = {m: (rng.normal(size=d), np.eye(d)) for m, d in (("fid", 2048), ("fd_dinov2", 1024))}
     path = tmp_path / "mine.pkl"
     official.write_reference_pickle(path, 1234, found)
     ran = inline("reference", "import", path, GUIDEBENCH_CACHE=str(tmp_path / "cache"))
     assert ran.returncode == 0, ran.stderr
-    assert "fid (inception, 5), fd_dinov2 (dinov2-vitl14, 3), from 1,234 images" in ran.stdout
+    assert "fid (inception, 2048), fd_dinov2 (dinov2-vitl14, 1024), from 1,234 images" in ran.stdout
     made = ReferenceFile.load(tmp_path / "cache" / "references" / "mine.safetensors")
     for metric, (mu, sigma) in found.items():
         np.testing.assert_array_equal(made.statistics[metric].mean_D, mu)

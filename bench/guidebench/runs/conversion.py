@@ -8,7 +8,7 @@ from guidebench.base import UserError
 from guidebench.checkpoints.legacy_pickle import read_network, read_reference
 from guidebench.checkpoints.network_file import NetworkFile, NetworkHeader
 from guidebench.metrics.features.catalog import known_extractor
-from guidebench.metrics.reference import DEFAULT_EXTRACTORS, ReferenceFile, Statistics
+from guidebench.metrics.reference import DEFAULT_DIMS, DEFAULT_EXTRACTORS, ReferenceFile, Statistics
 from guidebench.networks.registry import expected_shapes
 
 _SHOWN: Final = 3
@@ -53,6 +53,8 @@ def import_reference(
     out_path: Path,
     extractors: Mapping[str, str] | None = None,
     resolution: tuple[int, int] | None = None,
+    *,
+    of_any_size: bool = True,
 ) -> ReferenceFile:
     """Write published reference statistics as safetensors.
 
@@ -62,6 +64,8 @@ def import_reference(
         extractors: Which feature network made the statistics of a metric, where it was not the
             papers' own.
         resolution: Height and width of the images, which the file does not say.
+        of_any_size: Whether to believe a metric of another number of features than its network
+            has, without `extractors`; a digest vouches for published files.
 
     Raises:
         UserError: for a file that is refused, or extractors that it or we do not know.
@@ -72,6 +76,14 @@ def import_reference(
         there = ", ".join(found.statistics)
         msg = f"{pickle_path} has no statistics {min(unknown)}; it has {there}"
         raise UserError(msg)
+    for metric, statistics in found.statistics.items():
+        dim, expected = len(statistics.mu_D), DEFAULT_DIMS[metric]
+        if not of_any_size and dim != expected and metric not in (extractors or {}):
+            msg = (
+                f"{pickle_path}: {metric} has {dim} features, {DEFAULT_EXTRACTORS[metric]} has "
+                f"{expected}; say which network made them: --extractor {metric}=NAME"
+            )
+            raise UserError(msg)
     for name in (extractors or {}).values():
         known_extractor(name)
     file = ReferenceFile(

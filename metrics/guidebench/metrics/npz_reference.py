@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidebench.base import UserError, sha256_file
-from guidebench.metrics.reference import DEFAULT_EXTRACTORS, ReferenceFile, Statistics
+from guidebench.metrics.reference import DEFAULT_DIMS, DEFAULT_EXTRACTORS, ReferenceFile, Statistics
 
-_INCEPTION: Final = 2048
+_INCEPTION: Final = DEFAULT_DIMS["fid"]
 
 
 def import_npz(

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         for note in notes:
             print(note)
     else:
-        made = import_reference(args.file, out, extractors, size)
+        made = import_reference(args.file, out, extractors, size, of_any_size=False)
     holds = ", ".join(f"{m} ({s.extractor}, {len(s.mean_D)})" for m, s in made.statistics.items())
     count = "an unknown number of" if made.num_images is None else f"{made.num_images:,}"
     print(f"{out}: {holds}, from {count} images")
