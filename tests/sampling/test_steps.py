@@ -173,20 +173,25 @@ def test_direct_calls_are_the_same() -> None:
         assert torch.equal(replayed(steps, seeds), plain(scheme, spec, seeds))
 
 
-def test_what_is_compiled_is_the_guided_denoiser() -> None:
-    calls = []
+def test_what_is_compiled_is_each_network_once() -> None:
+    compiled, calls = [], []
 
-    def compiled(evaluate: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def compile_(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        compiled.append(network)
+
         def wrapped(*args: object) -> Tensor:
-            calls.append(len(args))
-            return evaluate(*args)
+            calls.append(network)
+            return network(*args)
 
         return wrapped
 
     scheme, spec = example("cfg"), sampler(num_steps=3)
     plan = make_plan(spec, scheme)
-    steps = RecordedSteps(
-        plan, scheme, NETWORKS, DirectGraphs(), s_noise=spec.s_noise, compiled=compiled
+    one = dict.fromkeys(scheme.roles(), NETWORKS["main"]) | {"more": NETWORKS["guide"]}
+    as_they_are, faster = (
+        RecordedSteps(plan, scheme, one, DirectGraphs(), s_noise=spec.s_noise, compiled=how)
+        for how in (None, compile_)
     )
-    assert torch.equal(replayed(steps, range(2)), plain(scheme, spec, range(2)))
-    assert len(calls) == len(plan.evaluations)
+    assert torch.equal(replayed(faster, range(2)), replayed(as_they_are, range(2)))
+    assert compiled == [NETWORKS["main"], NETWORKS["guide"]]
+    assert calls == [NETWORKS["main"]] * sum(plan.network_calls().values())

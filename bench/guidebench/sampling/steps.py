@@ -16,7 +16,6 @@ from guidebench.engines.graphs import AbstractGraphs, Replay
 from guidebench.guidance import InputPrediction, Prediction, Scheme
 from guidebench.sampling.fused import (
     Active,
-    Evaluate,
     StepKind,
     coefficient_table,
     guided_step,
@@ -27,7 +26,7 @@ from guidebench.sampling.plan import Plan
 NetworkOfTensors = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """(x, sigma [], one-hot labels or None) -> D(x; sigma, labels), nothing read by Python."""
 
-Compile = Callable[[Evaluate], Evaluate]
+Compile = Callable[[NetworkOfTensors], NetworkOfTensors]
 _STATICS: Final = ("x", "labels_BL", "noise", "table_NK", "index_1")
 
 
@@ -43,7 +42,8 @@ class RecordedSteps:
         networks: by role.
         graphs: the device's way of recording.
         s_noise: inflation of churn noise.
-        compiled: makes the guided denoiser faster before it is recorded.
+        compiled: makes a network faster before it is recorded. Networks and not the guided
+            denoiser: which predictions a scheme needs is Python's to say, not a compiler's.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class RecordedSteps:
         s_noise: float = 1.0,
         compiled: Compile | None = None,
     ) -> None:
-        self.plan, self.scheme, self.networks, self.graphs = plan, scheme, networks, graphs
+        self.plan, self.scheme, self.graphs = plan, scheme, graphs
+        self.networks = networks if compiled is None else _compiled(networks, compiled)
         self.kinds = step_kinds(plan)
-        self.compiled = compiled
         self._table_NK = coefficient_table(plan, s_noise=s_noise)
         self._pool = graphs.new_pool()
         self._sizes: dict[int, _Batch] = {}
@@ -107,7 +107,6 @@ class _Batch:
         self.labels_BL = None if labels_BL is None else torch.zeros_like(labels_BL)
         self.table_NK = table_NK
         self.index_1 = torch.zeros(1, dtype=torch.int64, device=x.device)
-        self.evaluate = self._guided if steps.compiled is None else steps.compiled(self._guided)
         self._replays: dict[StepKind, Replay] = {}
         self.calls: dict[StepKind, Counter[str]] = {}
         for kind in dict.fromkeys(steps.kinds):
@@ -138,24 +137,27 @@ class _Batch:
 
     def _region(self, kind: StepKind) -> Tensor:
         made = self.calls[kind] = Counter[str]()
-
-        def evaluate(x: Tensor, sigma: Tensor, gains: Sequence[Tensor], active: Active) -> Tensor:
-            for prediction in self.steps.scheme.needed(active):
-                if not isinstance(prediction, InputPrediction):
-                    made[prediction.network] += 1
-            return self.evaluate(x, sigma, gains, active)
-
         row_K = self.table_NK.index_select(0, self.index_1)[0]
+        evaluate = partial(self._guided, made)
         self.x.copy_(guided_step(evaluate, kind, self.x, row_K, self.noise))
         self.index_1.add_(1).remainder_(len(self.table_NK))
         return self.x
 
-    def _guided(self, x: Tensor, sigma: Tensor, gains: Sequence[Tensor], active: Active) -> Tensor:
+    def _guided(
+        self,
+        made: Counter[str],
+        x: Tensor,
+        sigma: Tensor,
+        gains: Sequence[Tensor],
+        active: Active,
+    ) -> Tensor:
+        """The guided denoiser; counts its network calls in `made`."""
         steps = self.steps
 
         def predict(prediction: Prediction) -> Tensor:
             if isinstance(prediction, InputPrediction):
                 return x
+            made[prediction.network] += 1
             labels = self.labels_BL if prediction.labels == "asked" else None
             return steps.networks[prediction.network](x, sigma, labels)
 
@@ -164,6 +166,15 @@ class _Batch:
         return steps.scheme.combine(
             dict(zip(needed, found, strict=True)).__getitem__, gains, active
         )
+
+
+def _compiled(
+    networks: Mapping[str, NetworkOfTensors], compiled: Compile
+) -> dict[str, NetworkOfTensors]:
+    """Each network compiled once, whatever the number of its roles."""
+    each = {id(network): network for network in networks.values()}
+    made = {key: compiled(network) for key, network in each.items()}
+    return {role: made[id(network)] for role, network in networks.items()}
 
 
 def _copy_into(name: str, static: Tensor, new: Tensor) -> None:
