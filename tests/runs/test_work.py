@@ -54,6 +54,18 @@ def test_the_parent_of_workers_imports_no_torch() -> None:
     assert found.stdout == b"False\n"
 
 
+def test_a_rank_computes_fp32_in_fp32() -> None:
+    """On a GPU torch would round convolutions to TF32; the flags are there without one."""
+    code = (
+        "import torch; from guidebench.runs.worker import set_up; set_up(0, 'cpu');"
+        "cuda = torch.backends.cuda.matmul;"
+        "print(torch.backends.cudnn.allow_tf32, cuda.allow_tf32,"
+        "cuda.allow_fp16_reduced_precision_reduction, cuda.allow_bf16_reduced_precision_reduction)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert found.stdout.split() == [b"False"] * 4
+
+
 @pytest.fixture
 def jobs(tmp_path: Path) -> list[FakeJob]:
     found = [FakeJob(tmp_path / name, num) for name, num in (("a", 5), ("b", 1), ("c", 7))]

@@ -23,7 +23,7 @@ one order; part of each run's digest."""
 
 
 def set_up(local_rank: int, device: str, threads: int = THREADS_PER_RANK) -> None:
-    """Threads, GPU and determinism of this process."""
+    """Threads, GPU, determinism and precision of this process: fp32 is IEEE fp32."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS: one order of sums
     os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
     import torch  # noqa: PLC0415  costs seconds, and the parent does without
@@ -33,6 +33,9 @@ def set_up(local_rank: int, device: str, threads: int = THREADS_PER_RANK) -> Non
         torch.use_deterministic_algorithms(mode=True)
     else:  # the same, but that call imports the compiler, for seconds, to tell it what we told it
         torch.set_deterministic_debug_mode("error")
+    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds convolutions to 10 bits
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     if device == "cuda":
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
 
