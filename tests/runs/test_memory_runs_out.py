@@ -1,5 +1,7 @@
 """Out of memory: half the batch, in words, with a flag that stays in the record."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +36,30 @@ def limit(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> list[
 ERRORS = {
     "gpu": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
     "host": RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+    "host, by the system": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
     "python": MemoryError(),
+    "cublas": RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
 }
+
+
+def broken_recording() -> RuntimeError:
+    """What `torch.cuda.graph` raises at its end where memory ran out inside."""
+    try:
+        try:
+            raise ERRORS["gpu"]
+        finally:
+            msg = "CUDA error: capturing stream has unjoined work"
+            raise RuntimeError(msg)
+    except RuntimeError as error:
+        return error
+
+
+def test_what_real_allocators_say_is_known() -> None:
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_out_of_memory(refused.value)
+    assert is_out_of_memory(broken_recording())
+    assert not is_out_of_memory(RuntimeError("CUDA error: capturing stream has unjoined work"))
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -52,6 +76,34 @@ def test_halves_until_it_fits_and_says_so(
     said = capsys.readouterr().err
     assert "out of memory: seeds 0 to 7 again in batches of 4" in said
     assert "again in batches of 2" in said
+
+
+def test_what_did_not_fit_is_freed_before_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded steps and their owner hold each other, so that only the collector frees them."""
+    held: list[weakref.ref[Execution]] = []
+
+    def full(self: Execution, start: Start) -> tuple[Tensor, object]:
+        assert all(ref() is None for ref in held), "two sizes held memory at once"
+        setattr(self, "loop", self)  # noqa: B010
+        held.append(weakref.ref(self))
+        raise torch.OutOfMemoryError if len(start.x) > 2 else RuntimeError
+
+    monkeypatch.setattr(Execution, "integrate", full)
+    gc.disable()
+    try:
+        with pytest.raises(RuntimeError):
+            Sampler(small("fractal::none", batch_size=8).spec).sample(range(8))
+    finally:
+        gc.enable()
+    assert len(held) == 3
+
+
+def test_the_first_batch_after_halving_is_cold_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs then is recorded anew, for a second shard too."""
+    limit(monkeypatch, 2, ERRORS["gpu"])
+    sampler = Sampler(small("fractal::none", batch_size=4, num_images=16).spec)
+    for seeds in (range(8), range(8, 16)):
+        assert [b.cold for b in sampler.sample(seeds).batches] == [True, False, False, False]
 
 
 def test_one_sample_that_does_not_fit_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

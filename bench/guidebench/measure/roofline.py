@@ -69,7 +69,10 @@ def matmul_peak(
 @lru_cache(maxsize=8)
 def process_peak(device: torch.device, dtype: torch.dtype) -> float:
     """`matmul_peak`, measured once in this process in a fraction of a second, in FLOP/s."""
-    return matmul_peak(device, dtype, budget_seconds=_QUICKLY).flops_per_second
+    found = matmul_peak(device, dtype, budget_seconds=_QUICKLY).flops_per_second
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # the matrices would count as memory that the run reserved
+    return found
 
 
 def copy_bandwidth(device: torch.device, watch: Stopwatch | None = None) -> float:

@@ -3,12 +3,13 @@
 Shapes: B samples of a batch.
 """
 
+import gc
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, final
+from typing import Any, Final, final
 
 import numpy as np
 import torch
@@ -169,11 +170,15 @@ class Sampler:
             raise UserError(msg) from error
 
     def _release(self) -> None:
-        """Give back what the failed size held, recorded steps and their memory included."""
+        """Give back what the failed size held, recorded steps and their memory included.
+
+        What comes next is recorded anew, so that its first batches are cold again.
+        """
         assert self.plan is not None
+        self._execution = None
+        give_back_memory(self.device)
         self._execution = Execution(self.spec, self.plan, self.networks)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._warm.clear()
 
     @torch.inference_mode()
     def flops_per_image(self) -> float | None:
@@ -189,11 +194,32 @@ class Sampler:
         return float(total)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; torch's allocator on the host has no error type of its own."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        "not enough memory" in str(error)
+_NO_MEMORY: Final = (
+    "not enough memory",  # torch's allocator on the host, which has no error type of its own,
+    "can't allocate memory",  # by the system's answer
+    "ALLOC_FAILED",  # cuBLAS and cuDNN, which allocate for themselves
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, also where that broke a recording, whose own error then hides it."""
+    return any(
+        isinstance(e, (torch.OutOfMemoryError, MemoryError)) or any(t in str(e) for t in _NO_MEMORY)
+        for e in _and_what_led_to(error)
     )
+
+
+def _and_what_led_to(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def give_back_memory(device: torch.device) -> None:
+    """Free what nobody holds; recorded steps and their owner hold each other, so it takes gc."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 _KEPT: dict[str, Sampler] = {}
@@ -206,5 +232,6 @@ def sampler_for(spec: RunSpec) -> Sampler:
         if spec.domain == "images":
             _KEPT.clear()
             load_checkpoint.cache_clear()
+            give_back_memory(torch.device(spec.device))
         _KEPT[key] = Sampler(spec)
     return _KEPT[key]
