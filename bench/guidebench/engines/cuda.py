@@ -1,4 +1,8 @@
-"""Regions as CUDA graphs. Thin on purpose: every rule is tested without a GPU on the stand-in."""
+"""Regions as CUDA graphs, thin on purpose.
+
+Without a GPU the rules of regions are tested on the stand-in, and what is asked of `torch.cuda`,
+streams and their order above all, on a substitute that keeps order and nothing else.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -14,27 +18,33 @@ from guidebench.engines.graphs import WARM_UPS, AbstractGraphs, Region
 class CudaGraphs(AbstractGraphs[Any]):
     """Records on a stream of its own; `streams` 2 runs independent predictions side by side."""
 
-    def __init__(self, device: torch.device, *, streams: int = 1) -> None:
-        self.device = device
-        self._stream = torch.cuda.Stream(device)
-        self._sides = [torch.cuda.Stream(device) for _ in range(streams - 1)]
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        streams: int = 1,
+        cuda: Any = torch.cuda,  # noqa: ANN401
+    ) -> None:
+        self.device, self._cuda = device, cuda
+        self._stream = cuda.Stream(device)
+        self._sides = [cuda.Stream(device) for _ in range(streams - 1)]
 
     @override
     def new_pool(self) -> Any:
-        return torch.cuda.graph_pool_handle()
+        return self._cuda.graph_pool_handle()
 
     @override
     def record(self, region: Region, pool: Any) -> Region:
-        current = torch.cuda.current_stream(self.device)
+        current = self._cuda.current_stream(self.device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
+        with self._cuda.stream(self._stream):
             for _ in range(WARM_UPS):
                 region()
         current.wait_stream(self._stream)
         self.synchronize()
-        graph = torch.cuda.CUDAGraph()
+        graph = self._cuda.CUDAGraph()
         # thread_local: what other threads do (a loader that pins memory) cannot spoil it.
-        with torch.cuda.graph(
+        with self._cuda.graph(
             graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"
         ):
             result = region()
@@ -49,14 +59,14 @@ class CudaGraphs(AbstractGraphs[Any]):
     def together(self, calls: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
         if not self._sides or len(calls) < 2:
             return [call() for call in calls]
-        origin = torch.cuda.current_stream(self.device)
+        origin = self._cuda.current_stream(self.device)
         fork = origin.record_event()
         found: list[Tensor] = []
         for index, call in enumerate(calls):
             stream = origin if index == 0 else self._sides[(index - 1) % len(self._sides)]
             if stream is not origin:
                 stream.wait_event(fork)
-            with torch.cuda.stream(stream):
+            with self._cuda.stream(stream):
                 found.append(call())
         for stream in self._sides:
             origin.wait_stream(stream)  # every forked stream joins, or recording fails
@@ -66,4 +76,4 @@ class CudaGraphs(AbstractGraphs[Any]):
 
     @override
     def synchronize(self) -> None:
-        torch.cuda.synchronize(self.device)
+        self._cuda.synchronize(self.device)
