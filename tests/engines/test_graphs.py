@@ -1,13 +1,14 @@
 """The rules of recorded regions, held by the stand-in: each fault that a GPU hides is an error."""
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from guidebench.engines.graphs import Region, Replay
-from guidebench.engines.safety import UnsafeRegionError
+from guidebench.engines.graphs import WARM_UPS, Region, Replay
+from guidebench.engines.safety import UnsafeRegionError, check_operation
 from guidebench.engines.stand_in import ReplayError, StandInGraphs
 
 
@@ -53,6 +54,28 @@ def test_recording_computes_nothing_that_can_be_used() -> None:
     replay = graphs.record(region, graphs.new_pool())
     assert results[-1].isnan().all()
     assert torch.equal(replay(), torch.full((2,), 2.0))
+
+
+def test_recording_warms_up_and_then_runs_nothing() -> None:
+    """What static tensors hold afterwards is what the warm-up left."""
+    graphs, x = StandInGraphs(), torch.zeros(2)
+    graphs.record(lambda: x.add_(1), graphs.new_pool())
+    assert torch.equal(x, torch.full((2,), float(WARM_UPS)))
+
+
+def test_what_another_region_of_the_pool_made_is_overwritten_before_a_replay() -> None:
+    graphs, x = StandInGraphs(), torch.ones(2)
+    pool, made = graphs.new_pool(), list[Tensor]()
+
+    def first() -> Tensor:
+        made.append(x + 1)
+        return made[-1]
+
+    replay_first = graphs.record(first, pool)
+    left = made[-1]
+    replay_second = graphs.record(lambda: left * 1, pool)
+    replay_first()
+    assert torch.isnan(replay_second()).all()
 
 
 def test_a_rebound_input_is_refused_with_its_name() -> None:
@@ -182,6 +205,19 @@ def test_what_cannot_be_recorded_is_refused_while_recording(name: str) -> None:
     step.extra = UNSAFE[name]
     with pytest.raises(UnsafeRegionError, match="in a region"):
         recorded(step)
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.5])
+def test_fused_attention_is_allowed_unless_it_drops(drop: float) -> None:
+    """As a GPU runs it: there it is one operation."""
+    attention = torch.ops.aten._scaled_dot_product_flash_attention.default
+    q = torch.empty(1, 1, 3, 4)
+    with (
+        pytest.raises(UnsafeRegionError, match="random numbers")
+        if drop
+        else contextlib.nullcontext()
+    ):
+        check_operation(attention, (q, q, q, drop), {}, q.device)
 
 
 def test_integer_indices_and_attention_without_dropout_are_allowed() -> None:

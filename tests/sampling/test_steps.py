@@ -1,15 +1,21 @@
 """Recorded steps on the strict stand-in against the plain sampler, bit for bit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import final
 
 import pytest
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from guidebench.engines.direct import DirectGraphs
-from guidebench.engines.stand_in import ReplayError, StandInGraphs
+from guidebench.engines.graphs import AbstractGraphs, Region
+from guidebench.engines.stand_in import ReplayError, StandInGraphs, StandInPool
 from guidebench.guidance import SCHEMES, Scheme
-from guidebench.sampling import HeunSpec, make_plan
+from guidebench.runs.catalog import select
+from guidebench.runs.sample import networks_of
+from guidebench.sampling import HeunSpec, deterministic_heun, make_plan
 from guidebench.sampling.fused import StepKind, coefficient_table, step_kinds
 from guidebench.sampling.guided import GuidedDenoiser
 from guidebench.sampling.heun import heun
@@ -93,6 +99,57 @@ def test_one_recording_serves_all_steps_of_a_kind() -> None:
         StepKind((True,), (True,), raises_noise=False),
         StepKind((False,), None, raises_noise=False),
     }
+
+
+@final
+class Watched(AbstractGraphs[StandInPool]):
+    """The stand-in, with notes of what was asked of it."""
+
+    def __init__(self) -> None:
+        self.graphs = StandInGraphs()
+        self.pools, self.together_sizes = list[StandInPool](), list[int]()
+
+    @override
+    def new_pool(self) -> StandInPool:
+        return self.graphs.new_pool()
+
+    @override
+    def record(self, region: Region, pool: StandInPool) -> Region:
+        self.pools.append(pool)
+        return self.graphs.record(region, pool)
+
+    @override
+    def together(self, calls: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
+        self.together_sizes.append(len(calls))
+        return self.graphs.together(calls)
+
+
+def test_each_kind_of_each_size_is_recorded_once_and_all_share_a_pool() -> None:
+    spec, graphs = sampler(num_steps=8), Watched()
+    steps = RecordedSteps(
+        make_plan(spec, INTERVAL), INTERVAL, NETWORKS, graphs, s_noise=spec.s_noise
+    )
+    for seeds in (range(4), range(4, 7), range(4)):
+        replayed(steps, seeds)
+    assert len(graphs.pools) == 2 * len(set(steps.kinds))
+    assert len({id(pool) for pool in graphs.pools}) == 1
+
+
+def test_predictions_of_one_evaluation_may_run_at_the_same_time() -> None:
+    spec, graphs = sampler(num_steps=2), Watched()
+    scheme = example("autoguidance")
+    replayed(RecordedSteps(make_plan(spec, scheme), scheme, NETWORKS, graphs), range(2))
+    assert set(graphs.together_sizes) == {2}
+
+
+def test_a_batch_that_failed_midway_leaves_nothing_to_the_next() -> None:
+    scheme, spec = example("cfg"), sampler(s_churn=5.0)
+    steps = recorded(scheme, spec)
+    x, labels_BL, noise = batch(range(4))
+    draws = iter([noise.normal(SHAPE)] * 3)
+    with pytest.raises(StopIteration):
+        steps.sample(x, labels_BL, lambda: next(draws))
+    assert torch.equal(replayed(steps, range(4, 8)), plain(scheme, spec, range(4, 8)))
 
 
 def test_steps_that_cross_an_interval_are_kinds_of_their_own() -> None:
@@ -195,3 +252,32 @@ def test_what_is_compiled_is_each_network_once() -> None:
     assert torch.equal(replayed(faster, range(2)), replayed(as_they_are, range(2)))
     assert compiled == [NETWORKS["main"], NETWORKS["guide"]]
     assert calls == [NETWORKS["main"]] * sum(plan.network_calls().values())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("label", "precision"),
+    [
+        ("fractal::autoguidance-w3", "fp32"),
+        ("digits::autoguidance-w1-5", "fp32"),
+        ("digits::cfg-interval-w2", "fp16"),
+        ("digits::autoguidance-w1-5", "bf16"),
+    ],
+)
+def test_networks_of_the_suites_are_recorded_bit_for_bit(label: str, precision: str) -> None:
+    """On other values each time, and in two sizes."""
+    spec = select([label])[0].spec.with_options(precision=precision)
+    assert spec.sampler is not None
+    assert spec.scheme is not None
+    heun_spec = deterministic_heun(4, sigma_max=spec.sampler.sigma_max)
+    networks, plan = networks_of(spec), make_plan(heun_spec, spec.scheme)
+    steps = RecordedSteps(plan, spec.scheme, networks, StandInGraphs())
+    for seeds in (range(3), range(3, 5), range(5, 8)):
+        main, noise = networks["main"], PerSeed(seeds)
+        x = noise.normal(main.sample_shape) * spec.sampler.sigma_max
+        labels = (
+            torch.eye(main.label_dim)[noise.integer(main.label_dim)] if main.label_dim else None
+        )
+        found, _ = steps.sample(x, labels, partial(noise.normal, main.sample_shape))
+        denoiser = GuidedDenoiser(plan, spec.scheme, networks, labels)
+        assert torch.equal(found, heun(denoiser, x, plan.steps))

@@ -5,17 +5,14 @@ Python number that was read from a tensor, a copy from the host. This mode names
 on any device, also on fake CUDA tensors (`torch._subclasses.FakeTensorMode`) without a GPU.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
-Operator = Any
-"""An operator of torch as a dispatch mode gets it: it has no public type."""
+from guidebench.engines.operations import EachOperation, Operator, tensors_in
 
 _TAGS = {
     torch.Tag.data_dependent_output: "a value of the device is read by Python",
@@ -30,7 +27,7 @@ class UnsafeRegionError(RuntimeError):
 
 
 @final
-class RegionGuard(TorchDispatchMode):
+class RegionGuard(EachOperation):
     """Raises `UnsafeRegionError` for the first operation that cannot be recorded.
 
     These are: reading a value (`.item()`, `bool()`), shapes that depend on values, random
@@ -39,21 +36,12 @@ class RegionGuard(TorchDispatchMode):
     """
 
     def __init__(self, device: torch.device | str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.device = torch.device(device)
         self.operations: list[str] = []
 
     @override
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if (found := decomposed(self, func, args, kwargs)) is not NotImplemented:
-            return found
+    def operation(self, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         check_operation(func, args, kwargs, self.device)
         self.operations.append(str(func))
         result = func(*args, **kwargs)
@@ -62,20 +50,6 @@ class RegionGuard(TorchDispatchMode):
                 msg = f"{func} makes a tensor on {tensor.device} in a region on {self.device}"
                 raise UnsafeRegionError(msg)
         return result
-
-
-def decomposed(
-    mode: TorchDispatchMode, func: Operator, args: tuple[object, ...], kwargs: dict[str, object]
-) -> Any:  # noqa: ANN401  what the operator gives
-    """A composite operator as the operations that it is made of, seen by `mode` one by one.
-
-    In inference mode torch hands composite operators over whole, `bool()` of a tensor included.
-    NotImplemented for operations that are whole.
-    """
-    if func.namespace != "aten":  # a question about a tensor, no operation
-        return NotImplemented
-    with mode:
-        return func.decompose(*args, **kwargs)
 
 
 def check_operation(
@@ -109,11 +83,6 @@ def _is_harmless(func: Operator, args: tuple[object, ...], kwargs: dict[str, obj
     if name == "index":
         return all(t.dtype not in {torch.bool, torch.uint8} for t in tensors_in(args[1]))
     return False
-
-
-def tensors_in(value: object) -> Iterator[Tensor]:
-    """Every tensor in nested arguments or results."""
-    return (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
 
 
 def checked(region: Callable[[], Tensor], device: torch.device | str) -> list[str]:

@@ -18,18 +18,12 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves
 from typing_extensions import override
 
 from guidebench.engines.graphs import WARM_UPS, AbstractGraphs, Region
-from guidebench.engines.safety import (
-    Operator,
-    UnsafeRegionError,
-    check_operation,
-    decomposed,
-    tensors_in,
-)
+from guidebench.engines.operations import EachOperation, Operator, tensors_in
+from guidebench.engines.safety import UnsafeRegionError, check_operation
 
 
 class ReplayError(RuntimeError):
@@ -105,27 +99,18 @@ class StandInGraphs(AbstractGraphs[StandInPool]):
 
 
 @final
-class _Tape(TorchDispatchMode):
+class _Tape(EachOperation):
     """Writes down operations, and keeps a copy of what they are about to overwrite."""
 
     def __init__(self, device: torch.device) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.device = device
         self.operations: list[_Operation] = []
         self._before: list[tuple[Tensor, Tensor]] = []
         self._storages: set[int] = set()
 
     @override
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if (found := decomposed(self, func, args, kwargs)) is not NotImplemented:
-            return found
+    def operation(self, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         check_operation(func, args, kwargs, self.device)
         for tensor in _overwritten(func, args, kwargs):
             if _storage(tensor) not in self._storages:
@@ -156,24 +141,15 @@ class _Tape(TorchDispatchMode):
 
 
 @final
-class _Walk(TorchDispatchMode):
+class _Walk(EachOperation):
     """Follows a tape without computing: each operation must be the recorded one."""
 
     def __init__(self, operations: Sequence[_Operation]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._left: Iterator[_Operation] = iter(operations)
 
     @override
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if (found := decomposed(self, func, args, kwargs)) is not NotImplemented:
-            return found
+    def operation(self, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         taped = next(self._left, None)
         if taped is None or taped.func is not func:
             recorded = "nothing" if taped is None else taped.func
