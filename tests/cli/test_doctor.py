@@ -85,6 +85,14 @@ def test_a_cache_that_cannot_be_written_is_said(
     assert "→ GUIDEBENCH_CACHE=DIR names another" in ran.stdout
 
 
+def test_says_of_the_compiler_what_engine_compiled_would_say(inline: Command) -> None:
+    ran = inline("doctor", "fractal", CXX="no-such-compiler", CC="no-such-compiler")
+    (line,) = [text for text in ran.stdout.splitlines() if "compiler " in text]
+    assert line.startswith("  - compiler")
+    assert "is not here; --engine compiled falls back without it" in line
+    assert ran.returncode == 0
+
+
 def test_a_gpu_is_described_as_far_as_nvml_tells() -> None:
     words = health.nvml_words("1234", NvidiaModule())
     assert words == "driver 570.86.15, 68 W now, energy counter"

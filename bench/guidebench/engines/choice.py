@@ -1,5 +1,6 @@
 """The engines by name, and which of them a row gets. No torch."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -22,6 +23,10 @@ ENGINES: Final[dict[EngineName, str]] = {
     "cuda-graph-compiled": "GPU: the same over compiled networks",
 }
 _ONLY_ON: Final = {"static": "cpu", "cuda-graph": "cuda", "cuda-graph-compiled": "cuda"}
+
+_UNCOMPILED: Final[dict[str, EngineName]] = {
+    "compiled": "eager", "cuda-graph-compiled": "cuda-graph",
+}  # fmt: skip
 
 
 @final
@@ -59,8 +64,8 @@ def choose_engine(
     if asked == "static" and precision != "fp32":
         msg = f"engine static computes in fp32, got precision {precision}; try --engine eager"
         raise UserError(msg)
-    if asked == "compiled" and device == "cpu" and (missing := missing_compiler()):
-        return EngineChoice("eager", f"compiled was asked for, but {missing}")
+    if asked in _UNCOMPILED and (missing := missing_compiler(device)):
+        return EngineChoice(_UNCOMPILED[asked], f"{asked} was asked for, but {missing}")
     return EngineChoice(asked, None)
 
 
@@ -70,13 +75,20 @@ def _automatic(device: str) -> EngineChoice:
     return EngineChoice("eager", "auto: on a CPU, at batches of the suites, others gain little")
 
 
-def missing_compiler() -> str | None:
-    """What inductor would miss on this machine's CPU, in words, or None."""
-    named = os.environ.get("CXX")
-    wanted = named or ("clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(wanted) is None:
-        told = "which CXX names" if named else "the C++ compiler"
-        return f"{wanted}, {told}, is not here"
+def missing_compiler(device: str = "cpu") -> str | None:
+    """What inductor would miss here to make code for a device, in words, or None.
+
+    C++ for a CPU; for a GPU Triton, which builds its launchers in C.
+    """
+    if device == "cuda" and importlib.util.find_spec("triton") is None:
+        return "the package triton is not installed"
+    variable, language, there = ("CC", "C", ("gcc", "clang")) if device == "cuda" else (
+        "CXX", "C++", ("clang++" if sys.platform == "darwin" else "g++",)
+    )  # fmt: skip
+    named = os.environ.get(variable)
+    if not any(shutil.which(wanted) for wanted in ([named] if named else there)):
+        told = f"which {variable} names" if named else f"the {language} compiler"
+        return f"{named or there[0]}, {told}, is not here"
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.is_file():
         return f"Python's header {header} is not here (package python3-dev or the like)"

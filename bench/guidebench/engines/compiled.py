@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import warnings
@@ -106,7 +107,10 @@ def _compile(network: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> None
         UserError: where the compiler fails.
     """
     plain = tuple(torch.zeros(t.shape, dtype=t.dtype, device=t.device) for t in inputs)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".compiling-") as folder:
+    prefix = f".compiling-{path.stem}-"
+    for left in path.parent.glob(f"{prefix}*"):  # by a killed process: ours is the lock
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder:
         partial = Path(folder) / path.name
         try:
             with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():

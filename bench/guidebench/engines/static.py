@@ -6,6 +6,7 @@ Shapes: B samples of a batch, L class labels.
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, final
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -57,8 +58,14 @@ class Static(AbstractEngine):
                 msg = f"sigma {sigma:g} is not among the {len(index)} prepared noise levels"
                 raise ValueError(msg)
             asked = labels_BL is not None
-            if asked not in tables or tables[asked][0] is not labels_BL:
-                tables[asked] = (labels_BL, program.table(tuple(index), labels_BL))
+            if asked not in tables or not _same(tables[asked][0], labels_BL):
+                kept = None if labels_BL is None else labels_BL.clone()
+                tables[asked] = (kept, program.table(tuple(index), labels_BL))
             return program(x, tables[asked][1], index[sigma]).clone()
 
         return forward
+
+
+def _same(before: Tensor | None, now: Tensor | None) -> bool:
+    """By value: a caller may fill one tensor anew for each batch."""
+    return before is now or (before is not None and now is not None and torch.equal(before, now))

@@ -11,6 +11,7 @@ from typing import Final, Literal, final
 import psutil
 
 from guidebench.checkpoints.cache import cache_folder
+from guidebench.engines.choice import missing_compiler
 from guidebench.measure.machine import environment, find_device
 from guidebench.measure.nvml import Gpu, NvmlError
 from guidebench.runs.catalog import select
@@ -18,7 +19,7 @@ from guidebench.runs.inventory import Inventory, Item, inventory
 
 _IMAGE_PACKAGES: Final = ("timm", "torch_fidelity", "diffusers", "PIL")
 INSTALL_IMAGES: Final = "pip install 'guidebench[images]'"
-_COMPILERS: Final = ("c++", "g++", "clang++")
+_COMPILERS: Final = ("g++", "clang++", "gcc", "clang")
 
 
 @final
@@ -92,10 +93,11 @@ def nvml_words(uuid: str, nvml: object = None) -> str:
 
 
 def _compiler() -> Finding:
-    found = next((path for name in _COMPILERS if (path := shutil.which(name))), None)
-    if found is None:
-        return Finding("compiler", "none", "no C++ compiler; torch.compile needs one on a CPU")
-    return Finding("compiler", "ok", found)
+    if missing := missing_compiler(find_device()):
+        return Finding("compiler", "none", f"{missing}; --engine compiled falls back without it")
+    names = (os.environ.get("CXX"), *_COMPILERS)
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    return Finding("compiler", "ok", found or "for Triton")
 
 
 def missing_image_packages() -> list[str]:
