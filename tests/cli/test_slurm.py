@@ -5,11 +5,13 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.cli.conftest import SUITE, entry_point, records
+from tests.cli.conftest import SUITE, entry_point, numbers, records
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "slurm.sh"
 SRUN = """#!/bin/bash
@@ -90,3 +92,33 @@ def test_what_is_missing_ends_the_job_before_a_rank_starts(
     assert "guidebench checkpoint fetch --suite table1-img64" in ran.stdout
     assert "srun" not in (tmp_path / "log").read_text()
     assert submit(environ=slurm).returncode == 2
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_killed_rank_again_and_nothing_changes(
+    slurm: dict[str, str], tmp_path: Path
+) -> None:
+    """SIGKILL to one of two ranks, twice; what they had finished is kept."""
+    words = [f"{SUITE}::unguided", f"{SUITE}::autoguidance-w3", "--num", "2000"]
+    out, log = tmp_path / "results", tmp_path / "said"
+    with log.open("w") as said:
+        job = psutil.Popen(["bash", str(SCRIPT), *words], stdout=said, stderr=said, env=slurm)
+        for kill in (1, 2):
+            give_up = time.monotonic() + 120
+            while len(list(out.rglob("shards/*.safetensors"))) < 20 * kill or not (
+                ranks := [c for c in job.children(recursive=True) if "guidebench.cli" in c.cmdline()
+                          and "-u" in c.cmdline()]
+            ):  # fmt: skip
+                assert time.monotonic() < give_up, log.read_text()
+                time.sleep(0.02)
+            assert job.poll() is None, "it was done before the kill"
+            ranks[-1].kill()
+        assert job.wait(timeout=200) == 0, log.read_text()
+    assert log.read_text().count("exitcode: -9") == 2
+    whole = tmp_path / "whole"
+    alone = subprocess.run(
+        [entry_point(), "run", *words, "--out", str(whole), "--processes", "1"],
+        check=False, capture_output=True, timeout=200,
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stderr
+    assert numbers(out) == numbers(whole)
