@@ -104,14 +104,15 @@ class Cuda:
         self, graph: Graph, *, pool: object, stream: OrderedStream, capture_error_mode: str
     ) -> Iterator[None]:
         first, self._recording = len(self.log), True
+        previous, self._current = self._current, stream
         try:
-            with self.stream(stream):
-                yield
+            yield
         finally:
             self._recording = False
-        inside = set(range(first, len(self.log)))
-        self._recorded |= inside  # and not run
-        if not stream.before >= inside:
-            msg = "a forked stream has not joined"
-            raise OrderError(msg)
+            inside = set(range(first, len(self.log)))
+            self._recorded |= inside  # and not run
+            if not stream.before >= inside:  # the stream stays current, as with torch
+                msg = "a forked stream has not joined"
+                raise OrderError(msg)
+            self._current = previous
         self.recordings.append((graph, pool, stream, capture_error_mode))

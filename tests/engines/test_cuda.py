@@ -1,5 +1,6 @@
 """What is asked of `torch.cuda`, on a stand-in for it that keeps the order of work and no more."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -58,6 +59,44 @@ def test_results_come_back_in_order() -> None:
         return made[-1]
 
     assert graphs.together([call, call, call]) == made
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_recording_that_fails_says_why_and_can_be_tried_again(streams: int, fails: int) -> None:
+    """As where memory runs out in it: an unjoined stream would hide that and spoil the pool."""
+    cuda = Cuda()
+    graphs, runs = CudaGraphs(DEVICE, streams=streams, cuda=cuda), Counter[int]()
+
+    def call(index: int) -> Tensor:
+        made = cuda.work("network")
+        runs[index] += 1
+        if index == fails and runs[index] == WARM_UPS + 1:
+            raise torch.OutOfMemoryError
+        return cast("Tensor", made)
+
+    def region() -> Tensor:
+        return graphs.together([partial(call, 0), partial(call, 1)])[0]
+
+    with pytest.raises(torch.OutOfMemoryError):
+        graphs.record(region, graphs.new_pool())
+    assert cuda.current_stream(DEVICE) is cuda.main
+    assert cuda.recordings == []
+    graphs.record(region, graphs.new_pool())
+    assert len(cuda.recordings) == 1
+
+
+def test_the_stream_of_before_comes_back_where_a_recording_cannot_end() -> None:
+    cuda, side = Cuda(), OrderedStream()
+
+    def unjoined() -> Tensor:
+        with cuda.stream(side):
+            return cast("Tensor", cuda.work("forked"))
+
+    graphs = CudaGraphs(DEVICE, cuda=cuda)
+    with pytest.raises(OrderError, match="has not joined"):
+        graphs.record(unjoined, graphs.new_pool())
+    assert cuda.current_stream(DEVICE) is cuda.main
 
 
 def test_a_recording_is_warm_ordered_and_in_its_pool() -> None:

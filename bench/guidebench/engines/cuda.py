@@ -44,9 +44,10 @@ class CudaGraphs(AbstractGraphs[Any]):
         self.synchronize()
         graph = self._cuda.CUDAGraph()
         # thread_local: what other threads do (a loader that pins memory) cannot spoil it.
-        with self._cuda.graph(
+        recording = self._cuda.graph(
             graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"
-        ):
+        )
+        with self._cuda.stream(current), recording:  # which keeps its stream where it cannot end
             result = region()
 
         def replay() -> Tensor:
@@ -61,15 +62,17 @@ class CudaGraphs(AbstractGraphs[Any]):
             return [call() for call in calls]
         origin = self._cuda.current_stream(self.device)
         fork = origin.record_event()
+        for side in self._sides:
+            side.wait_event(fork)
         found: list[Tensor] = []
-        for index, call in enumerate(calls):
-            stream = origin if index == 0 else self._sides[(index - 1) % len(self._sides)]
-            if stream is not origin:
-                stream.wait_event(fork)
-            with self._cuda.stream(stream):
-                found.append(call())
-        for stream in self._sides:
-            origin.wait_stream(stream)  # every forked stream joins, or recording fails
+        try:
+            for index, call in enumerate(calls):
+                stream = origin if index == 0 else self._sides[(index - 1) % len(self._sides)]
+                with self._cuda.stream(stream):
+                    found.append(call())
+        finally:  # every forked stream joins, or recording cannot end, not even after an error
+            for side in self._sides:
+                origin.wait_stream(side)
         for tensor in found:
             tensor.record_stream(origin)
         return found
