@@ -161,6 +161,22 @@ def test_a_worker_that_fails_leaves_no_claim(jobs: list[FakeJob]) -> None:
     Worker(make, lambda *_: None, nap=no_nap).finish([jobs[0].todo()])
 
 
+def test_what_was_finished_between_looking_and_claiming_is_not_made_again(
+    jobs: list[FakeJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, take = jobs[1], Claims.take
+
+    def late(self: Claims, path: Path) -> bool:
+        index = None if path.name == "None" else int(path.name)
+        if not job.made[index]:
+            make(cast("Job", job), index)
+        return take(self, path)
+
+    monkeypatch.setattr(Claims, "take", late)
+    Worker(make, lambda *_: None, nap=no_nap).finish([job.todo()])
+    assert job.made == everything(job)
+
+
 def test_a_record_that_others_made_is_not_made_again(jobs: list[FakeJob]) -> None:
     job = jobs[1]
     todo = job.todo()
