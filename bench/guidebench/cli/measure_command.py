@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.cli.words import decoding_workers  # noqa: PLC0415
     from guidebench.measure import find_device  # noqa: PLC0415
+    from guidebench.measure.precision import keep_precision  # noqa: PLC0415
     from guidebench.metrics.names import measured_metric  # noqa: PLC0415
     from guidebench.runs.against import compared_with, require_measurable  # noqa: PLC0415
     from guidebench.runs.extractors import extractors_for  # noqa: PLC0415
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     require_measurable(source, args.reference, metrics, out)
     device = find_device() if args.device == "auto" else args.device
     workers = decoding_workers(args.workers)
+    keep_precision()  # as a run's ranks do
     extractors = extractors_for(metrics, device)
     with ProgressLine("measure") as line:
 

@@ -28,14 +28,14 @@ def set_up(local_rank: int, device: str, threads: int = THREADS_PER_RANK) -> Non
     os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
     import torch  # noqa: PLC0415  costs seconds, and the parent does without
 
+    from guidebench.measure.precision import keep_precision  # noqa: PLC0415
+
     torch.set_num_threads(threads)
     if "torch._inductor" in sys.modules:
         torch.use_deterministic_algorithms(mode=True)
     else:  # the same, but that call imports the compiler, for seconds, to tell it what we told it
         torch.set_deterministic_debug_mode("error")
-    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds convolutions to 10 bits
-    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    keep_precision()
     if device == "cuda":
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
 

@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.cli.words import decoding_workers  # noqa: PLC0415
     from guidebench.measure import find_device  # noqa: PLC0415
+    from guidebench.measure.precision import keep_precision  # noqa: PLC0415
     from guidebench.metrics.names import image_metric  # noqa: PLC0415
     from guidebench.runs.references import Build  # noqa: PLC0415
     from guidebench.runs.run_images import open_any  # noqa: PLC0415
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     device = find_device() if args.device == "auto" else args.device
     workers = decoding_workers(args.workers)
     source = open_any(args.images)
+    keep_precision()  # as a run's ranks do
     job = Build(source, metrics, args.name or args.images.stem, device)
     with ProgressLine("build") as line:
 
