@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from guidebench.base import UserError
+from guidebench.reports.page_rows import repeat_command
+from guidebench.reports.store import find_records
 from guidebench.runs import race as race_module
 from guidebench.runs.race import race
 
@@ -95,6 +98,30 @@ def test_what_cannot_be_told_is_3_and_says_what_to_run(
     assert "every planned look at suite_tiny::autoguidance-w3 is spent" in ran.stdout
     ran = inline("gate", changed, "--baseline", baseline, "--margin", "0.99")
     assert ran.returncode in {0, 3}
+
+
+def test_the_second_look_is_run_as_the_gate_says_in_ones_own_suite(
+    results: Path, changed: Path, inline: Command, tmp_path: Path
+) -> None:
+    """Two sets planned; the printed command, run as it stands, makes the second one."""
+    row, mine = "autoguidance-w3", next(changed.parent.glob("*.py"))
+    more = ("--num", 96, "--seeds", 96, "--ranks", 1)
+    ran = inline("run", f"{SUITE}::{row}", *more, "--out", results)
+    assert ran.returncode == 0, ran.stderr
+    baseline = accept(results, inline, row)
+    new = Path(shutil.copytree(changed / "suite_tiny" / row, tmp_path / "new" / "suite_tiny" / row))
+    ran = inline("gate", new, "--baseline", baseline)
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    asked = "look again on the next seeds: guidebench "
+    (again,) = [x for x in ran.stdout.splitlines() if x.startswith(asked)]
+    assert again.removeprefix(asked) == f"run {mine}::{row} --num 96 --seeds 96"
+    ran = inline(*again.removeprefix(asked).split(), "--out", tmp_path / "new")
+    assert ran.returncode == 0, ran.stderr
+    ran = inline("gate", tmp_path / "new", "--baseline", baseline)
+    assert "look again" not in ran.stdout
+    assert f"run {mine}::{row} --num 96" in repeat_command(
+        find_records([tmp_path / "new"])[0].record
+    )
 
 
 def test_bad_questions_are_2(results: Path, changed: Path, inline: Command) -> None:

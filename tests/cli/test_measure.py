@@ -2,6 +2,8 @@
 
 import pickle
 import re
+import shlex
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from guidebench.metrics import GaussianReference, frechet
 from guidebench.metrics.features import load_extractor
 from guidebench.metrics.images import open_images
 from guidebench.metrics.reference import ReferenceFile, Statistics
+from guidebench.reports.page_rows import repeat_command
 from guidebench.reports.store import load_record
 from guidebench.runs import against, measurement
 from tests.cli.conftest import Command
@@ -86,6 +89,22 @@ def test_photographs_are_measured_and_compared(
     assert "paired in order of images" in compared.stdout  # which seeds, nobody knows
     same = inline("compare", tmp_path / "fine", tmp_path / "fine")
     assert "none seen" in same.stdout
+
+
+def test_the_command_of_a_record_repeats_it(
+    inline: Command, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed where the images lie, beside the first record: the same metrics, the same numbers."""
+    monkeypatch.chdir(shutil.copytree(sets, tmp_path / "sets"))
+    asked = f"{METRIC},precision_recall:{FEATURES},copies:{FEATURES}"
+    words = ("measure", "fine", "--reference", "real", "--metrics", asked)
+    assert inline(*words).returncode == 0
+    first = load_record(Path("results/measured/fine")).record
+    ran = inline(*shlex.split(repeat_command(first))[1:])
+    assert ran.returncode == 0, ran.stderr
+    again = load_record(Path("results/measured-again/fine")).record
+    assert len(first.metrics) == 4
+    assert (again.metrics, again.spec_sha256) == (first.metrics, first.spec_sha256)
 
 
 def test_a_reference_is_built_once_shown_and_used(
