@@ -100,6 +100,7 @@ def test_what_cannot_be_told_is_3_and_says_what_to_run(
     assert ran.returncode in {0, 3}
 
 
+@pytest.mark.usefixtures("warm")
 def test_the_second_look_is_run_as_the_gate_says_in_ones_own_suite(
     results: Path, changed: Path, inline: Command, tmp_path: Path
 ) -> None:
@@ -132,6 +133,10 @@ def test_bad_questions_are_2(results: Path, changed: Path, inline: Command) -> N
     ran = inline("gate", results, "--baseline", baseline, "--alpha", "2")
     assert ran.returncode == 2
     assert "false-alarm rate must be above 0 and below 0.5, got 2" in ran.stderr
+    ran = inline("gate", results, "--baseline", results / "none.json")
+    assert ran.returncode == 2
+    assert ran.stderr == (f"guidebench gate: there is no baseline {results / 'none.json'}; accept "
+                          "these records with --update REASON\n")  # fmt: skip
     baseline.write_text("{")
     ran = inline("gate", results, "--baseline", baseline)
     assert ran.returncode == 2
@@ -142,6 +147,13 @@ def test_a_race_needs_one_row_and_a_checkout(inline: Command, tmp_path: Path) ->
     ran = inline("gate", "--speed", "digits::none", "--baseline", tmp_path)
     assert ran.returncode == 2
     assert "is no checkout of guidebench; make one with `git worktree add" in ran.stderr
+    for words, said in ((("--pairs", 5), "at least 6 pairs of processes, got 5"),
+                        (("--alpha", 7), "false-alarm rate must be above 0 and below 0.5, got 7"),
+                        (("--margin", "nan"), "margin is a share")):  # fmt: skip
+        ran = inline("gate", "--speed", "digits::none", "--baseline", ROOT, *words)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert said in ran.stderr
+        assert "race" not in ran.stderr  # no process was started
     ran = inline("gate", "--speed", "a", "b", "--baseline", ROOT)
     assert ran.returncode == 2
     assert "--speed times one row, got 2" in ran.stderr

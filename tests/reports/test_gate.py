@@ -188,6 +188,7 @@ def test_equal_samples_with_another_number_are_the_measurement(
     moved = result.model_copy(update={"value": result.value + result.standard_error})
     found = judge([remade(new[0], metrics={"score": moved}), *new[1:]], accepted, Rule())
     assert verdicts(found)["a"] == "remeasured"
+    assert [f.failed for f in found] == [True, False, False]
     assert "the measurement itself changed" in sentence(found[0])
     rounded = result.model_copy(update={"value": result.value + 1e-4 * result.standard_error})
     found = judge([remade(new[0], metrics={"score": rounded}), *new[1:]], accepted, Rule())
