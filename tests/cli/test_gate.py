@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from guidebench.base import UserError
@@ -185,6 +186,36 @@ def test_a_race_of_unlike_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     })  # fmt: skip
     with pytest.raises(UserError, match="the two sides ran differently"):
         race("x", ROOT, pairs=1, num=None, report=lambda *_: None)
+
+
+@pytest.mark.parametrize(("slowdown", "level"), [(1.2, "error"), (1.0, "notice"), (0.8, "notice")])
+def test_a_race_ends_as_its_verdict_and_tells_other_tools(
+    monkeypatch: pytest.MonkeyPatch, inline: Command, tmp_path: Path, slowdown: float, level: str
+) -> None:
+    luck = iter(0.002 * np.random.default_rng(0).standard_normal(24))
+    faked(monkeypatch, lambda _, source, __: {
+        "batch_seconds": [(slowdown if source is None else 1.0) * (1 + next(luck))]
+    })  # fmt: skip
+    words = ("gate", "--speed", "digits::none", "--baseline", ROOT, "--github")
+    ran = inline(*words, "--junit", tmp_path / "junit.xml")
+    slower = slowdown > 1
+    assert ran.returncode == int(slower), ran.stderr
+    assert f"::{level} title=speed::digits::none: " in ran.stdout
+    (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
+    (case,) = suite
+    assert suite.get("failures") == str(int(slower))
+    assert case.get("classname") == "digits::none"
+    assert [child.tag for child in case] == ["failure" if slower else "system-out"]
+
+
+def test_a_race_that_cannot_tell_is_3(
+    monkeypatch: pytest.MonkeyPatch, inline: Command, tmp_path: Path
+) -> None:
+    luck = iter(0.3 * np.random.default_rng(0).standard_normal(24))
+    faked(monkeypatch, lambda *_: {"batch_seconds": [abs(2 + next(luck))]})
+    words = ("--speed", "digits::none", "--baseline", ROOT, "--junit", tmp_path / "junit.xml")
+    assert inline("gate", *words).returncode == 3
+    assert ET.parse(tmp_path / "junit.xml").getroot()[0].get("errors") == "1"
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from guidebench.reports.gate.baseline import Baseline, write_baseline
 from guidebench.reports.gate.changes import Change, Moved
 from guidebench.reports.gate.judge import Finding, Rule, judge, judged
+from guidebench.reports.gate.speed import SpeedFinding
 from guidebench.reports.record import Display, FeatureSource, RecordError
 from guidebench.reports.store import StoredRecord
 
@@ -106,6 +107,40 @@ def test_other_features_are_refused_by_the_fields_name(
     new = measured(tmp_path / "new", features.model_copy(update={field: value}))
     with pytest.raises(RecordError, match=rf"metrics\.score\.features\.{field} is {value}, there"):
         judge([new], baseline, Rule())
+
+
+def test_the_newest_record_of_a_set_counts(tmp_path: Path) -> None:
+    baseline = write_baseline(
+        [run(tmp_path / "old", "a", draws(0))], tmp_path / "baseline.json", "x"
+    )
+    made = [other(run(tmp_path / n, "a", 1.2 * draws(0))) for n in ("first", "second")]
+    dated = [
+        remade(r, environment=r.record.environment | {"time": f"20{year}-01-01T00:00:00+00:00"})
+        for r, year in zip(made, (30, 31), strict=True)
+    ]
+    later = remade(
+        dated[1], samples_sha256=run(tmp_path / "x", "a", draws(0)).record.samples_sha256
+    )
+    for records in ([dated[0], later], [later, dated[0]]):
+        (found,) = judge(records, baseline, Rule())
+        assert found.verdict == "remeasured"  # the later one's samples are the accepted ones
+
+
+def race(mean: float) -> SpeedFinding:
+    """Twelve pairs of which the mean log ratio is `mean` standard errors, each 0.01."""
+    pattern = np.arange(12) - 5.5
+    pattern *= 0.01 * 12**0.5 / pattern.std(ddof=1)
+    return SpeedFinding(log_ratios=tuple(pattern + 0.01 * mean), margin=0.0)
+
+
+def test_a_race_is_decided_at_the_one_sided_point_of_students_t() -> None:
+    """t of 11 degrees of freedom at 99 % is 2.718; the normal's is 2.326, two-sided t 3.106."""
+    assert race(0).error == pytest.approx(0.01)
+    assert [race(m).verdict for m in (2.6, 2.8)] == ["inconclusive", "slower"]
+    assert [race(m).verdict for m in (-2.6, -2.8)] == ["inconclusive", "faster"]
+    wide = dataclasses.replace(race(-2.6), margin=0.5)
+    assert wide.verdict == "no slower"  # surely within the margin, not surely faster
+    assert race(0).detectable == pytest.approx(np.expm1(0.01 * (2.718 + 1.363)), rel=1e-3)
 
 
 def test_the_longest_row_plans_the_looks(tmp_path: Path) -> None:

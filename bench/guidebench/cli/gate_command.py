@@ -128,6 +128,7 @@ def _write(
 def _speed(args: argparse.Namespace) -> int:
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.reports.gate.judge import ALPHA  # noqa: PLC0415
+    from guidebench.reports.gate.outputs import speed_junit  # noqa: PLC0415
     from guidebench.reports.gate.speed import SPEED_MARGIN, check_race, judge_speed  # noqa: PLC0415
     from guidebench.runs.race import race  # noqa: PLC0415
 
@@ -149,4 +150,6 @@ def _speed(args: argparse.Namespace) -> int:
         print(f"::{level} title=speed::{text.replace('%', '%25')}")
     if args.markdown:
         atomic_write(args.markdown, f"{text}\n".encode())
+    if args.junit:
+        atomic_write(args.junit, speed_junit(args.records[0], finding.verdict, finding.sentence))
     return {"slower": 1, "inconclusive": _INCONCLUSIVE}.get(finding.verdict, 0)
