@@ -71,6 +71,25 @@ def test_halved_batches_can_be_forbidden(results: Path, inline: Command) -> None
     assert inline(*words[:-1]).returncode == 0
 
 
+def test_memory_that_grew_is_1(results: Path, inline: Command) -> None:
+    """On a GPU, by the bytes of the records: the samples are the accepted ones."""
+    path = next(results.rglob("unguided/*/record.json"))
+    record = json.loads(path.read_text())
+
+    def allocated(num_bytes: int) -> None:
+        record["cost"]["peak_memory_bytes"]["allocated"] = num_bytes
+        path.write_text(json.dumps(record))
+
+    allocated(2**30)
+    words = ("gate", results, "--baseline", accept(results, inline))
+    assert inline(*words).returncode == 0
+    allocated(2**30 + 2**25)
+    ran = inline(*words)
+    assert ran.returncode == 1
+    assert "suite_tiny::unguided: peak memory 1.00 GiB before, 1.03 GiB now: grew" in ran.stdout
+    assert "memory grew 1 times" in ran.stdout.splitlines()[-1]
+
+
 def test_worse_is_1_and_other_tools_can_read_it(
     results: Path, changed: Path, inline: Command, tmp_path: Path
 ) -> None:
