@@ -220,6 +220,7 @@ def test_a_race_ends_as_its_verdict_and_tells_other_tools(
     slower = slowdown > 1
     assert ran.returncode == int(slower), ran.stderr
     assert f"::{level} title=speed::digits::none: " in ran.stdout
+    assert "12 pairs of processes" in ran.stdout
     (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
     (case,) = suite
     assert suite.get("failures") == str(int(slower))

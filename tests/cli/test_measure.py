@@ -3,7 +3,6 @@
 import pickle
 import re
 import shlex
-import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from guidebench.data.digits import load_digits
 from guidebench.metrics import GaussianReference, frechet
 from guidebench.metrics.features import load_extractor
 from guidebench.metrics.images import open_images
@@ -92,15 +92,18 @@ def test_photographs_are_measured_and_compared(
 
 
 def test_the_command_of_a_record_repeats_it(
-    inline: Command, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inline: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Typed where the images lie, beside the first record: the same metrics, the same numbers."""
-    monkeypatch.chdir(shutil.copytree(sets, tmp_path / "sets"))
-    asked = f"{METRIC},precision_recall:{FEATURES},copies:{FEATURES}"
-    words = ("measure", "fine", "--reference", "real", "--metrics", asked)
+    monkeypatch.chdir(tmp_path)
+    digits_N88 = load_digits().images_NHW
+    folder_of(digits_N88[:60], Path("real"))
+    folder_of(digits_N88[60:100], Path("fine"))
+    asked = "fd:digits,precision_recall:digits,copies:digits"
+    words = ("measure", "fine", "--reference", "real", "--metrics", asked, "--workers", 0)
     assert inline(*words).returncode == 0
     first = load_record(Path("results/measured/fine")).record
-    ran = inline(*shlex.split(repeat_command(first))[1:])
+    ran = inline(*shlex.split(repeat_command(first))[1:], "--workers", 0)
     assert ran.returncode == 0, ran.stderr
     again = load_record(Path("results/measured-again/fine")).record
     assert len(first.metrics) == 4
