@@ -2,15 +2,19 @@
 
 import importlib
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from guidebench.base import UserError
+from guidebench.reports.page_rows import repeat_command
+from guidebench.reports.store import find_records
 from guidebench.runs import race as race_module
 from guidebench.runs.race import race
 
@@ -67,6 +71,25 @@ def test_halved_batches_can_be_forbidden(results: Path, inline: Command) -> None
     assert inline(*words[:-1]).returncode == 0
 
 
+def test_memory_that_grew_is_1(results: Path, inline: Command) -> None:
+    """On a GPU, by the bytes of the records: the samples are the accepted ones."""
+    path = next(results.rglob("unguided/*/record.json"))
+    record = json.loads(path.read_text())
+
+    def allocated(num_bytes: int) -> None:
+        record["cost"]["peak_memory_bytes"]["allocated"] = num_bytes
+        path.write_text(json.dumps(record))
+
+    allocated(2**30)
+    words = ("gate", results, "--baseline", accept(results, inline))
+    assert inline(*words).returncode == 0
+    allocated(2**30 + 2**25)
+    ran = inline(*words)
+    assert ran.returncode == 1
+    assert "suite_tiny::unguided: peak memory 1.00 GiB before, 1.03 GiB now: grew" in ran.stdout
+    assert "memory grew 1 times" in ran.stdout.splitlines()[-1]
+
+
 def test_worse_is_1_and_other_tools_can_read_it(
     results: Path, changed: Path, inline: Command, tmp_path: Path
 ) -> None:
@@ -97,6 +120,31 @@ def test_what_cannot_be_told_is_3_and_says_what_to_run(
     assert ran.returncode in {0, 3}
 
 
+@pytest.mark.usefixtures("warm")
+def test_the_second_look_is_run_as_the_gate_says_in_ones_own_suite(
+    results: Path, changed: Path, inline: Command, tmp_path: Path
+) -> None:
+    """Two sets planned; the printed command, run as it stands, makes the second one."""
+    row, mine = "autoguidance-w3", next(changed.parent.glob("*.py"))
+    more = ("--num", 96, "--seeds", 96, "--ranks", 1)
+    ran = inline("run", f"{SUITE}::{row}", *more, "--out", results)
+    assert ran.returncode == 0, ran.stderr
+    baseline = accept(results, inline, row)
+    new = Path(shutil.copytree(changed / "suite_tiny" / row, tmp_path / "new" / "suite_tiny" / row))
+    ran = inline("gate", new, "--baseline", baseline)
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    asked = "look again on the next seeds: guidebench "
+    (again,) = [x for x in ran.stdout.splitlines() if x.startswith(asked)]
+    assert again.removeprefix(asked) == f"run {mine}::{row} --num 96 --seeds 96"
+    ran = inline(*again.removeprefix(asked).split(), "--out", tmp_path / "new")
+    assert ran.returncode == 0, ran.stderr
+    ran = inline("gate", tmp_path / "new", "--baseline", baseline)
+    assert "look again" not in ran.stdout
+    assert f"run {mine}::{row} --num 96" in repeat_command(
+        find_records([tmp_path / "new"])[0].record
+    )
+
+
 def test_bad_questions_are_2(results: Path, changed: Path, inline: Command) -> None:
     baseline = accept(results, inline)
     ran = inline("gate", changed / "suite_tiny" / "unguided", "--baseline", baseline)
@@ -105,6 +153,10 @@ def test_bad_questions_are_2(results: Path, changed: Path, inline: Command) -> N
     ran = inline("gate", results, "--baseline", baseline, "--alpha", "2")
     assert ran.returncode == 2
     assert "false-alarm rate must be above 0 and below 0.5, got 2" in ran.stderr
+    ran = inline("gate", results, "--baseline", results / "none.json")
+    assert ran.returncode == 2
+    assert ran.stderr == (f"guidebench gate: there is no baseline {results / 'none.json'}; accept "
+                          "these records with --update REASON\n")  # fmt: skip
     baseline.write_text("{")
     ran = inline("gate", results, "--baseline", baseline)
     assert ran.returncode == 2
@@ -115,6 +167,13 @@ def test_a_race_needs_one_row_and_a_checkout(inline: Command, tmp_path: Path) ->
     ran = inline("gate", "--speed", "digits::none", "--baseline", tmp_path)
     assert ran.returncode == 2
     assert "is no checkout of guidebench; make one with `git worktree add" in ran.stderr
+    for words, said in ((("--pairs", 5), "at least 6 pairs of processes, got 5"),
+                        (("--alpha", 7), "false-alarm rate must be above 0 and below 0.5, got 7"),
+                        (("--margin", "nan"), "margin is a share")):  # fmt: skip
+        ran = inline("gate", "--speed", "digits::none", "--baseline", ROOT, *words)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert said in ran.stderr
+        assert "race" not in ran.stderr  # no process was started
     ran = inline("gate", "--speed", "a", "b", "--baseline", ROOT)
     assert ran.returncode == 2
     assert "--speed times one row, got 2" in ran.stderr
@@ -146,6 +205,37 @@ def test_a_race_of_unlike_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     })  # fmt: skip
     with pytest.raises(UserError, match="the two sides ran differently"):
         race("x", ROOT, pairs=1, num=None, report=lambda *_: None)
+
+
+@pytest.mark.parametrize(("slowdown", "level"), [(1.2, "error"), (1.0, "notice"), (0.8, "notice")])
+def test_a_race_ends_as_its_verdict_and_tells_other_tools(
+    monkeypatch: pytest.MonkeyPatch, inline: Command, tmp_path: Path, slowdown: float, level: str
+) -> None:
+    luck = iter(0.002 * np.random.default_rng(0).standard_normal(24))
+    faked(monkeypatch, lambda _, source, __: {
+        "batch_seconds": [(slowdown if source is None else 1.0) * (1 + next(luck))]
+    })  # fmt: skip
+    words = ("gate", "--speed", "digits::none", "--baseline", ROOT, "--github")
+    ran = inline(*words, "--junit", tmp_path / "junit.xml")
+    slower = slowdown > 1
+    assert ran.returncode == int(slower), ran.stderr
+    assert f"::{level} title=speed::digits::none: " in ran.stdout
+    assert "12 pairs of processes" in ran.stdout
+    (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
+    (case,) = suite
+    assert suite.get("failures") == str(int(slower))
+    assert case.get("classname") == "digits::none"
+    assert [child.tag for child in case] == ["failure" if slower else "system-out"]
+
+
+def test_a_race_that_cannot_tell_is_3(
+    monkeypatch: pytest.MonkeyPatch, inline: Command, tmp_path: Path
+) -> None:
+    luck = iter(0.3 * np.random.default_rng(0).standard_normal(24))
+    faked(monkeypatch, lambda *_: {"batch_seconds": [abs(2 + next(luck))]})
+    words = ("--speed", "digits::none", "--baseline", ROOT, "--junit", tmp_path / "junit.xml")
+    assert inline("gate", *words).returncode == 3
+    assert ET.parse(tmp_path / "junit.xml").getroot()[0].get("errors") == "1"
 
 
 @pytest.mark.slow

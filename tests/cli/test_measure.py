@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import shlex
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from guidebench.data.digits import load_digits
 from guidebench.metrics import GaussianReference, frechet
 from guidebench.metrics.features import load_extractor
 from guidebench.metrics.images import open_images
 from guidebench.metrics.reference import ReferenceFile, Statistics
+from guidebench.reports.page_rows import repeat_command
 from guidebench.reports.store import load_record
 from guidebench.runs import against, measurement
 from tests.cli.conftest import Command
@@ -92,6 +95,25 @@ def rounded() -> bool:
     """Whether torch may round fp32 convolutions on a GPU now; makes its own default so again."""
     found, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, True
     return bool(found)
+
+
+def test_the_command_of_a_record_repeats_it(
+    inline: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed where the images lie, beside the first record: the same metrics, the same numbers."""
+    monkeypatch.chdir(tmp_path)
+    digits_N88 = load_digits().images_NHW
+    folder_of(digits_N88[:60], Path("real"))
+    folder_of(digits_N88[60:100], Path("fine"))
+    asked = "fd:digits,precision_recall:digits,copies:digits"
+    words = ("measure", "fine", "--reference", "real", "--metrics", asked, "--workers", 0)
+    assert inline(*words).returncode == 0
+    first = load_record(Path("results/measured/fine")).record
+    ran = inline(*shlex.split(repeat_command(first))[1:], "--workers", 0)
+    assert ran.returncode == 0, ran.stderr
+    again = load_record(Path("results/measured-again/fine")).record
+    assert len(first.metrics) == 4
+    assert (again.metrics, again.spec_sha256) == (first.metrics, first.spec_sha256)
 
 
 def test_a_reference_is_built_once_shown_and_used(

@@ -68,7 +68,7 @@ def change_of(old: Sequence[Estimate], new: Sequence[Estimate], margin: float) -
     """What the gate makes of estimates of one row, one for each set."""
     before, after = pool(old), pool(new)
     return Change(
-        suite="simulated", row="row", title="row", metric="fd",
+        suite="simulated", row="row", runs_as="simulated::row", title="row", metric="fd",
         display=Display(label="FD", better="lower"),
         moved=Moved(
             before=before.value, after=after.value, before_error=before.standard_error,

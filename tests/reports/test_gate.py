@@ -81,6 +81,17 @@ def test_a_shift_far_below_the_unpaired_error_is_caught(accepted: Baseline, tmp_
     assert sentence(worse).endswith("No setting changed, so the code did.")
 
 
+def test_errors_are_those_of_each_side_and_of_the_paired_difference(
+    accepted: Baseline, tmp_path: Path
+) -> None:
+    before_N, after_N = draws(1), 0.7 * draws(1) + 0.5 * draws(8)
+    found = judge(now(tmp_path, b=after_N), accepted, Rule())
+    (moved,) = [f.change.moved for f in found if f.change.row == "b"]
+    errors = [float(np.std(x, ddof=1)) / 20 for x in (before_N, after_N, after_N - before_N)]
+    assert [moved.before_error, moved.after_error, moved.error] == pytest.approx(errors, rel=1e-5)
+    assert moved.change == pytest.approx(float(after_N.mean() - before_N.mean()))
+
+
 def test_a_fall_is_better_and_passes(accepted: Baseline, tmp_path: Path) -> None:
     found = judge(now(tmp_path, b=draws(1) * 0.98), accepted, Rule())
     assert verdicts(found)["b"] == "better"
@@ -123,8 +134,9 @@ def test_other_seeds_luck_is_inconclusive_and_says_what_next(tmp_path: Path) -> 
 def test_a_failed_look_stands_whatever_comes_after() -> None:
     def change(harm: float) -> Change:
         moved = Moved(before=10, after=10 + harm, before_error=1, after_error=1, error=1.0)
-        return Change(suite="s", row="r", title="r", metric="m", display=DISTANCE, moved=moved,
-                      num_images=2, sets=1, margin=0.1, same_samples=False, differs=(),
+        return Change(suite="s", row="r", runs_as="s::r", title="r", metric="m",
+                      display=DISTANCE, moved=moved, num_images=2, sets=1,
+                      margin=0.1, same_samples=False, differs=(),
                       spread=None, apart=None)  # fmt: skip
 
     looks = [[change(9.0)], [change(-9.0)]]
@@ -135,8 +147,9 @@ def test_a_failed_look_stands_whatever_comes_after() -> None:
 def test_level_is_spent_over_looks_and_rows() -> None:
     """z = 2.5 fails one test at 1 % and one look, not one of three looks."""
     moved = Moved(before=10, after=12.5, before_error=1, after_error=1, error=1.0)
-    change = Change(suite="s", row="r", title="r", metric="m", display=DISTANCE, moved=moved,
-                    num_images=2, sets=1, margin=0.1, same_samples=False, differs=(),
+    change = Change(suite="s", row="r", runs_as="s::r", title="r", metric="m",
+                    display=DISTANCE, moved=moved, num_images=2, sets=1,
+                    margin=0.1, same_samples=False, differs=(),
                     spread=None, apart=None)  # fmt: skip
     assert judged(lambda _: [change], 1, Rule())[0].verdict == "worse"
     assert judged(lambda _: [change], 1, Rule(looks=3))[0].verdict == "inconclusive"
@@ -175,6 +188,7 @@ def test_equal_samples_with_another_number_are_the_measurement(
     moved = result.model_copy(update={"value": result.value + result.standard_error})
     found = judge([remade(new[0], metrics={"score": moved}), *new[1:]], accepted, Rule())
     assert verdicts(found)["a"] == "remeasured"
+    assert [f.failed for f in found] == [True, False, False]
     assert "the measurement itself changed" in sentence(found[0])
     rounded = result.model_copy(update={"value": result.value + 1e-4 * result.standard_error})
     found = judge([remade(new[0], metrics={"score": rounded}), *new[1:]], accepted, Rule())

@@ -140,6 +140,19 @@ def test_cost_has_a_front_for_each_metric_and_price(group: Group) -> None:
     assert [r["number"] for r in numbered] == list(range(1, len(group.schemes) + 1))
 
 
+def test_a_row_for_the_gate_alone_does_not_set_the_scale_of_the_cost_chart(
+    fractal: list[StoredRecord],
+) -> None:
+    """Such a row stands in no table and on no curve."""
+    stray = next(r for r in fractal if r.record.role == "curve")
+    bare = stray.record.model_copy(update={"curves": ()})
+    rows = [StoredRecord(r.path, bare) if r is stray else r for r in fractal]
+    for records, there in ((fractal, True), (rows, False)):
+        (group,) = group_records(records)
+        cost: Any = chart_data(group)["cost"]
+        assert (stray.record.row in [r["row"] for r in cost["rows"]]) == there
+
+
 def test_schemes_of_one_price_have_no_cost_chart(fractal: list[StoredRecord]) -> None:
     (group,) = group_records([r for r in fractal if r.record.row in {"none", "naive"}])
     assert chart_data(group)["cost"] is None
@@ -251,5 +264,6 @@ def test_given_images_have_a_page_without_prices(tmp_path: Path) -> None:
     assert "Speed and memory" not in page
     assert "Quality against cost" not in page
     assert repeat_command(given.record) == (
-        "guidebench measure 'my <images>' --reference reference"
+        "guidebench measure 'my <images>' --reference reference --metrics score "
+        "--out 'results/measured-again/my <images>'"
     )

@@ -171,6 +171,7 @@ def test_html_is_well_formed_and_escaped(table1: Sheet) -> None:
     assert parser.open == ["html"] or not parser.open
     assert parser.rows == len(table1.text) + 2
     assert "http" not in formats.html_page([table1])
+    assert "<code>guidebench run table1-img512::ROW</code>" in formats.html_page([table1])
 
 
 def test_latex_is_ascii_booktabs(table1: Sheet) -> None:
@@ -179,6 +180,8 @@ def test_latex_is_ascii_booktabs(table1: Sheet) -> None:
     for word in (r"\toprule", r"\midrule", r"\bottomrule", r"\multicolumn{7}{c}{FID}"):
         assert word in text
     assert "-{}-suite" in text
+    assert r"\texttt{guidebench run table1-img512::ROW}" in text
+    assert "`" not in text
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from guidebench.reports.compare import difference, rank
 from guidebench.reports.groups import group_records
@@ -15,6 +17,7 @@ from guidebench.reports.summary import (
     summary,
 )
 
+from .synthetic import attachment
 from .test_compare import run
 
 
@@ -39,6 +42,37 @@ def test_headline_of_an_open_race_claims_no_winner(digits: list[StoredRecord]) -
     leader, plain = rank(group, "fd_digits")[0], next(r for r in digits if r.record.row == "none")
     gap = difference(plain, leader, "fd_digits")
     assert measured(gap.value, gap.standard_error) in shown
+
+
+def test_headline_names_who_is_best_by_other_metrics(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Truncation wins on outliers and loses diversity: the sentence must not hide that."""
+    out = tmp_path_factory.mktemp("runs")
+    means = {"none": (3.0, 0.0, 5.0), "cut": (0.0, 2.0, 7.0), "auto": (1.0, 1.0, 5.0)}
+    records = [with_metrics(out, name, values) for name, values in means.items()]
+    (group,) = group_records(records)
+    line, _ = headline(group)
+    assert line.startswith("cut beats auto by ")
+    assert line.endswith(" By width, none is the best.")  # `third` is open
+
+
+def with_metrics(out: Path, name: str, means: tuple[float, ...]) -> StoredRecord:
+    """A run with metrics score, width and third, of these means."""
+    noise_N3 = 0.05 * np.random.default_rng(len(name)).standard_normal((100, 3))
+    noise_N3 -= noise_N3.mean(0)  # equal means are equal to the last bit, however luck falls
+    made = [run(out / str(i), name, noise_N3[:, i] + mean) for i, mean in enumerate(means)]
+    labels = ("score", "Width", "Third")
+    metrics = {}
+    for label, stored in zip(labels, made, strict=True):
+        result = stored.record.metrics["score"]
+        shown = result.display.model_copy(update={"label": label})
+        metrics[label.lower()] = result.model_copy(update={"display": shown})
+    arrays = {n: s.influence("score") for n, s in zip(metrics, made, strict=True)}
+    path = made[0].path.with_name("per_seed.safetensors")
+    save_file(arrays, path)
+    update = {"metrics": metrics, "per_seed": attachment(path)}
+    return StoredRecord(made[0].path, made[0].record.model_copy(update=update))
 
 
 def test_headline_needs_two_schemes(fractal: list[StoredRecord]) -> None:

@@ -1,5 +1,7 @@
 """Suites and rows by name."""
 
+from pathlib import Path
+
 import pytest
 
 from guidebench.base import UserError
@@ -44,6 +46,15 @@ def test_the_fractal_has_the_papers_weights() -> None:
     assert row.spec.scheme.gains(1.0, 1.0) == (2.0,)
     assert row.spec.networks["main"] == NetworkRef(name="fractal-main", iteration=4096, ema=0.01)
     assert row.spec.networks["guide"] == NetworkRef(name="fractal-guide", iteration=512, ema=0.01)
+
+
+def test_a_row_of_ones_own_suite_knows_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from guidebench.runs.suites.fractal import autoguidance_w3\n"
+                    "def gentle():\n    return autoguidance_w3()\n")  # fmt: skip
+    (row,) = select([f"{file}::gentle"])
+    assert (row.suite, row.suite_file, row.label) == ("mine", str(file), "mine::gentle")
+    assert select(["fractal::none"])[0].suite_file is None
 
 
 def test_rows_come_once_and_in_the_suites_order() -> None:

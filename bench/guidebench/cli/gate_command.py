@@ -82,6 +82,9 @@ def _quality(records: "list[StoredRecord]", args: argparse.Namespace) -> int:
     from guidebench.reports.gate.memory import judge_memory  # noqa: PLC0415
     from guidebench.reports.gate.pairing import pair_records, refuse_reduced  # noqa: PLC0415
 
+    if not args.baseline.exists():
+        msg = f"there is no baseline {args.baseline}; accept these records with --update REASON"
+        raise UserError(msg)
     baseline = read_baseline(args.baseline)
     if args.forbid_reduced_batch:
         refuse_reduced(pair_records(records, baseline))
@@ -125,21 +128,21 @@ def _write(
 def _speed(args: argparse.Namespace) -> int:
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.reports.gate.judge import ALPHA  # noqa: PLC0415
-    from guidebench.reports.gate.speed import SPEED_MARGIN, judge_speed  # noqa: PLC0415
+    from guidebench.reports.gate.outputs import speed_junit  # noqa: PLC0415
+    from guidebench.reports.gate.speed import SPEED_MARGIN, check_race, judge_speed  # noqa: PLC0415
     from guidebench.runs.race import race  # noqa: PLC0415
 
     if len(args.records) != 1:
         msg = f"--speed times one row, got {len(args.records)}; name one SUITE::ROW"
         raise UserError(msg)
+    alpha = ALPHA if args.alpha is None else args.alpha
+    margin = SPEED_MARGIN if args.margin is None else args.margin
+    check_race(args.pairs, alpha=alpha, margin=margin)  # before minutes are spent
     with ProgressLine("race") as line:
         old, new = race(
             args.records[0], args.baseline, pairs=args.pairs, num=args.num, report=line.show
         )
-    finding = judge_speed(
-        old, new,
-        alpha=ALPHA if args.alpha is None else args.alpha,
-        margin=SPEED_MARGIN if args.margin is None else args.margin,
-    )  # fmt: skip
+    finding = judge_speed(old, new, alpha=alpha, margin=margin)
     text = f"{args.records[0]}: {finding.sentence}"
     print(text)
     if args.github:
@@ -147,4 +150,6 @@ def _speed(args: argparse.Namespace) -> int:
         print(f"::{level} title=speed::{text.replace('%', '%25')}")
     if args.markdown:
         atomic_write(args.markdown, f"{text}\n".encode())
+    if args.junit:
+        atomic_write(args.junit, speed_junit(args.records[0], finding.verdict, finding.sentence))
     return {"slower": 1, "inconclusive": _INCONCLUSIVE}.get(finding.verdict, 0)

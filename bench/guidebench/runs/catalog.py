@@ -90,9 +90,9 @@ def load_suite(name: str) -> list[Row]:
         UserError: for an unknown name, or a file that does not load.
     """
     if name in SUITES:
-        module, suite = _import_suite(name), name
+        module, suite, file = _import_suite(name), name, None
     elif name.endswith(".py"):
-        module, suite = _load_file(Path(name)), Path(name).stem
+        module, suite, file = _load_file(Path(name)), Path(name).stem, name
     else:
         msg = f"unknown suite {name}; {nearest(name, SUITES)}"
         raise UserError(msg)
@@ -107,7 +107,14 @@ def load_suite(name: str) -> list[Row]:
         raise UserError(msg)
     title = str(getattr(module, "TITLE", suite))
     return [
-        Row(suite=suite, suite_title=title, name=row, order=order, spec=spec)
+        Row(
+            suite=suite,
+            suite_title=title,
+            name=row,
+            order=order,
+            spec=spec,
+            suite_file=file,
+        )
         for order, (row, spec) in enumerate(specs)
     ]
 

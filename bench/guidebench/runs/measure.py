@@ -71,6 +71,7 @@ def make_record(job: Job, *, ranks: int = 1, threads: int) -> Record:
     record = Record(
         suite=job.row.suite,
         suite_title=job.row.suite_title,
+        suite_file=job.row.suite_file,
         row=job.row.name,
         title=spec.title,
         role=spec.role,

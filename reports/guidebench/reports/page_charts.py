@@ -71,7 +71,9 @@ def _curve(
 def _cost(group: Group) -> Json | None:
     metrics = [name for name, d in group.displays.items() if d.better != "neither"]
     costs = known_costs(group)
-    rows = [row for row in group.rows if row.record.role != "truth"]
+    # A row of neither table nor curve, which a suite may have for the gate, would set the scale.
+    points = [row for row in group.rows if row.record.role == "curve" and row.record.curves]
+    rows = [*group.schemes, *points]
     if not metrics or not costs:
         return None
     numbers = {row.record.row: i for i, row in enumerate(group.schemes, start=1)}

@@ -15,6 +15,12 @@ from guidebench.reports.record import MetricResult, Record
 from guidebench.reports.store import StoredRecord
 
 SHOWN = 12  # digits of a digest or a commit
+_PAIRS = {  # metrics that `guidebench measure` takes two at a time
+    "precision": "precision_recall",
+    "recall": "precision_recall",
+    "density": "density_coverage",
+    "coverage": "density_coverage",
+}
 
 
 @final
@@ -73,19 +79,32 @@ def repeat_command(record: Record) -> str:
 
     Engine and precision are named, since the numbers depend on them; the device is not, since
     its name is not what a command takes. Of given images a record knows the name alone, and of
-    their reference: the command wants both in reach.
+    their reference: the command wants both in reach. It names another folder than the first
+    measurement's, since `measure` replaces no record.
     """
     if record.scheme.get("name") == "given images":
         names = [m.reference.name for m in record.metrics.values() if m.reference] or ["REFERENCE"]
-        return shlex.join(["guidebench", "measure", record.row, "--reference", names[0]])
+        words = ["guidebench", "measure", record.row, "--reference", names[0]]
+        words += ["--metrics", ",".join(dict.fromkeys(map(_asked_for, record.metrics)))]
+        return shlex.join([*words, "--out", f"results/measured-again/{record.row}"])
     seeds = record.seeds
-    words = ["guidebench", "run", f"{record.suite}::{record.row}"]
+    words = ["guidebench", "run", record.runs_as]
     words += ["--num", str(seeds.num_per_repeat), "--seeds", str(seeds.first)]
     if seeds.repeats > 1:
         words += ["--repeats", str(seeds.repeats)]
     if record.role != "truth":
         words += ["--engine", record.cost.engine, "--precision", record.cost.precision]
     return shlex.join(words)
+
+
+def _asked_for(metric: str) -> str:
+    """The name by which `guidebench measure` takes a metric.
+
+    >>> _asked_for("recall:inception"), _asked_for("fd_dinov2")
+    ('precision_recall:inception', 'fd_dinov2')
+    """
+    kind, colon, extractor = metric.partition(":")
+    return f"{_PAIRS.get(kind, kind)}{colon}{extractor}"
 
 
 def environment_words(rows: Sequence[StoredRecord]) -> dict[str, str]:

@@ -218,7 +218,8 @@ class Record(Part):
 
     `role` is "truth" for the row of real data, "table" for a row of the suite's table and
     "curve" for a row that only adds points to a curve; `order` is its place in the suite.
-    `published` has what papers report, by metric; `moments` the mean and covariance of features.
+    `published` has what papers report, by metric; `moments` the mean and covariance of features;
+    `suite_file` the file of a suite that is not built in, as the command named it.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -245,6 +246,12 @@ class Record(Part):
     preview: Attachment | None
     published: dict[str, PublishedValue] = Field(default_factory=dict)
     moments: Attachment | None = None
+    suite_file: str | None = None
+
+    @property
+    def runs_as(self) -> str:
+        """What `guidebench run` takes for this row: SUITE::ROW, or FILE.py::ROW."""
+        return f"{self.suite_file or self.suite}::{self.row}"
 
     def save(self, path: Path) -> None:
         """Write as strict JSON, whole or not at all."""

@@ -22,7 +22,8 @@ def headline(group: Group) -> list[str]:
     """Who wins on the first ranked metric, by how much, at which price; then what that means.
 
     Empty for a single scheme. The winner is held against the second and the unguided row;
-    where it is not separably the best, the sentence says so.
+    where it is not separably the best, the sentence says so. Metrics by which another scheme is
+    separably the best follow: truncation can buy one number with another.
     """
     ranked = _ranked(group)
     if not ranked:
@@ -47,7 +48,20 @@ def headline(group: Group) -> list[str]:
             rivals.append(plain)
         beaten_words = ", and ".join(_beaten(first, rival, metric) for rival in rivals)
         line = f"{first.record.title} beats {beaten_words}."
-    return [line, *_meaning(first, others)]
+    return [line + _elsewhere(group, ranked[1:], first), *_meaning(first, others)]
+
+
+def _elsewhere(group: Group, metrics: Sequence[str], first: StoredRecord) -> str:
+    """Who is separably the best by other metrics: ` By sliced W2, no guidance is the best.`."""
+    found: dict[str, list[str]] = {}
+    for metric in metrics:
+        best = best_row(group, metric)
+        if best is not None and best is not first:
+            label = sentence_label(group.displays[metric])
+            found.setdefault(best.record.title, []).append(label)
+    return "".join(
+        f" By {' and '.join(labels)}, {title} is the best." for title, labels in found.items()
+    )
 
 
 def _ranked(group: Group) -> list[str]:

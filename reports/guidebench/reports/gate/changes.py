@@ -64,14 +64,15 @@ class Moved:
 class Change:
     """One metric of one row over `sets` sets of seeds.
 
-    `margin` is how much harm would not matter, in the metric's unit. `spread` is the samples'
-    feature variance (half the mean squared distance between two samples) in units of the real
-    images', a diversity number that a distance alone can hide. `apart` is the Fréchet distance
-    between the accepted samples and the new ones themselves.
+    `runs_as` is what `guidebench run` takes. `margin` is how much harm would not matter, in the
+    metric's unit. `spread` is the samples' feature variance (half the mean squared distance
+    between two samples) in units of the real images', a diversity number that a distance alone
+    can hide. `apart` is the Fréchet distance between the accepted samples and the new ones.
     """
 
     suite: str
     row: str
+    runs_as: str
     title: str
     metric: str
     display: Display
@@ -123,6 +124,7 @@ def changes(pair: Pair, sets: int, margin: float) -> list[Change]:
             Change(
                 suite=pair.suite,
                 row=pair.row,
+                runs_as=new[0].record.runs_as,
                 title=new[0].record.title,
                 metric=name,
                 display=first.display,

@@ -177,7 +177,8 @@ def _look(now: Sequence[Change], before: Sequence[Finding], rule: Rule) -> list[
 
 
 def _open(finding: Finding) -> bool:
-    return finding.verdict == "inconclusive"
+    """Equal samples were no test and spent nothing: unequal ones of the next seeds count."""
+    return finding.verdict in {"inconclusive", "identical"}
 
 
 def _verdict(finding: Finding, *, worse: bool, better: bool) -> Verdict:

@@ -53,6 +53,21 @@ def _memory_case(finding: MemoryFinding) -> ET.Element:
     return case
 
 
+def speed_junit(row: str, verdict: str, text: str) -> bytes:
+    """A race as one test case; an inconclusive one is an error here too."""
+    root = ET.Element("testsuites", name="guidebench gate")
+    kind = {"slower": "failure", "inconclusive": "error"}.get(verdict)
+    counts = {k: str(int(kind == tag)) for k, tag in (("failures", "failure"), ("errors", "error"))}
+    suite = ET.SubElement(root, "testsuite", {"name": "speed", "tests": "1"} | counts)
+    case = ET.SubElement(suite, "testcase", classname=row, name="speed")
+    if kind is None:
+        ET.SubElement(case, "system-out").text = text
+    else:
+        ET.SubElement(case, kind, type=verdict, message=text)
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
 def annotations(found: Sequence[Finding], memory: Sequence[MemoryFinding]) -> Iterable[str]:
     """GitHub workflow commands, a line for each finding that a reader should see."""
     for finding in worth_saying(found):

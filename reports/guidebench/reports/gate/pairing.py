@@ -46,11 +46,11 @@ def pair_records(records: Iterable[StoredRecord], baseline: Baseline) -> list[Pa
         key = stored.record.suite, stored.record.row
         if key in found:
             found[key].append(stored)
-    missing = ["::".join(key) for key, have in found.items() if not have]
+    missing = [baseline.rows[key][0].record for key, have in found.items() if not have]
     if missing:
         msg = (
-            f"the baseline has {', '.join(missing)}, the records do not; "
-            f"run `guidebench run {' '.join(missing)}` first"
+            f"the baseline has {', '.join(f'{r.suite}::{r.row}' for r in missing)}, the records do "
+            f"not; run `guidebench run {' '.join(r.runs_as for r in missing)}` first"
         )
         raise RecordError(msg)
     return [_pair(key, sets, found[key]) for key, sets in baseline.rows.items()]

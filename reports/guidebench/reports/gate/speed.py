@@ -14,9 +14,10 @@ import numpy as np
 from scipy import stats
 
 from guidebench.base import UserError
-from guidebench.reports.gate.judge import ALPHA, POWER
+from guidebench.reports.gate.judge import ALPHA, POWER, Rule
 
 PAIRS: Final = 12
+LEAST_PAIRS: Final = 6
 SPEED_MARGIN: Final = 0.03
 
 SpeedVerdict = Literal["slower", "no slower", "faster", "inconclusive"]
@@ -82,6 +83,19 @@ class SpeedFinding:
         )
 
 
+def check_race(pairs: int, *, alpha: float, margin: float) -> None:
+    """Refuse a race that could decide nothing.
+
+    Raises:
+        UserError: with fewer than six pairs, where a t test finds nothing, or for a rate or a
+            margin out of its range.
+    """
+    Rule(alpha=alpha, margin=margin)
+    if pairs < LEAST_PAIRS:
+        msg = f"a speed gate needs at least {LEAST_PAIRS} pairs of processes, got {pairs}"
+        raise UserError(msg)
+
+
 def judge_speed(
     old_seconds: Sequence[float],
     new_seconds: Sequence[float],
@@ -92,11 +106,9 @@ def judge_speed(
     """Medians of processes that took turns, in pairs.
 
     Raises:
-        UserError: with fewer than six pairs, where a t test finds nothing.
+        UserError: as `check_race` does.
     """
-    if len(old_seconds) < 6:
-        msg = f"a speed gate needs at least 6 pairs of processes, got {len(old_seconds)}"
-        raise UserError(msg)
+    check_race(len(old_seconds), alpha=alpha, margin=margin)
     ratios = tuple(math.log(b / a) for a, b in zip(old_seconds, new_seconds, strict=True))
     return SpeedFinding(log_ratios=ratios, alpha=alpha, margin=margin)
 

@@ -53,7 +53,7 @@ def next_look(found: Sequence[Finding], baseline: Baseline) -> list[str]:
             seeds = sets[change.sets].record.seeds
             words = f"--num {seeds.num_per_repeat} --seeds {seeds.first}"
             words += f" --repeats {seeds.repeats}" if seeds.repeats > 1 else ""
-            open_rows.setdefault(words, set()).add(change.name)
+            open_rows.setdefault(words, set()).add(change.runs_as)
         else:
             spent.add(change.name)
     sentences = [

@@ -54,6 +54,13 @@ def _escape(text: str) -> str:
     return escape_latex(text).replace("--", "-{}-") if "--" in text else escape_latex(text)
 
 
+def _note(text: str, escape: Callable[[str], str], code: str) -> str:
+    """A footnote, its `commands` in the format's own face."""
+    words, commands = text.split("`")[::2], text.split("`")[1::2]
+    shown = [code.format(escape(command)) for command in commands]
+    return "".join(map("".join, zip(map(escape, words), [*shown, ""], strict=True)))
+
+
 def latex(sheet: Sheet) -> str:
     r"""A booktabs table no wider than the text; needs packages booktabs and graphicx."""
     made = _styler(sheet, _escape)
@@ -66,10 +73,10 @@ def latex(sheet: Sheet) -> str:
         r"\begin{table}[h]",
         r"\centering",
         rf"\caption{{{escape_latex(sheet.title)}}}",
-        r"\resizebox{\textwidth}{!}{%",
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",  # never enlarged
         body.rstrip() + "}",
         r"\par\smallskip\footnotesize\raggedright",
-        *(f"{_escape(note)}\\par" for note in sheet.footnotes),
+        *(_note(note, _escape, r"\texttt{{{}}}") + r"\par" for note in sheet.footnotes),
         r"\end{table}",
         "",
     ])  # fmt: skip
@@ -84,7 +91,9 @@ def latex_document(sheets: Sequence[Sheet]) -> str:
 def html(sheet: Sheet) -> str:
     """A table with caption and footnotes, without a page around it."""
     made = _styler(sheet, _escape_html).set_caption(_escape_html(sheet.title))
-    notes = "".join(f"<li>{_escape_html(note)}</li>" for note in sheet.footnotes)
+    notes = "".join(
+        f"<li>{_note(note, _escape_html, '<code>{}</code>')}</li>" for note in sheet.footnotes
+    )
     return f'{made.to_html()}<ul class="footnotes">{notes}</ul>\n'
 
 
@@ -94,7 +103,9 @@ def html_page(sheets: Sequence[Sheet]) -> str:
         "body{font:15px/1.45 system-ui,sans-serif;margin:2rem;color-scheme:light dark}"
         ".scroll{overflow-x:auto}table{border-collapse:collapse}caption{text-align:left;"
         "font-weight:700;margin:1.5rem 0 .5rem}td,th{padding:.25rem .6rem;text-align:right;"
-        "white-space:nowrap;border-top:1px solid #8884}td:first-child{text-align:left}"
+        "white-space:nowrap;border-top:1px solid #8884}"
+        "td:first-child,tr:last-child>th:first-child{text-align:left}"
+        "@media(max-width:40em){body{margin:.7rem}td:first-child{white-space:normal;min-width:8em}}"
         ".footnotes{font-size:.85em;opacity:.8}"
     )
     body = "".join(f'<section class="scroll">{html(sheet)}</section>' for sheet in sheets)
