@@ -4,10 +4,13 @@ Run by `nox -s bench` alone. Machines are shared and noisy: trust the ratios of 
 turns, not seconds.
 """
 
+from functools import partial
+
 import pytest
 import torch
 
 from guidebench.data.fractal import Fractal
+from guidebench.engines.choice import EngineName, missing_compiler
 from guidebench.networks import EDM2Denoiser
 from guidebench.networks.program import build_program
 from guidebench.runs.catalog import select
@@ -20,6 +23,7 @@ from tests.bench.engines import by_engine, published_way
 from tests.reference import fractal_einsum
 from tests.reference.edm2 import SlowEDM2
 
+WHOLE = 32
 GUIDED = "digits::autoguidance-w1-5"
 
 
@@ -66,20 +70,19 @@ def spec_of(steps: int, batch: int) -> RunSpec:
 
 @pytest.mark.parametrize("steps", [
     pytest.param(2, marks=pytest.mark.benchmark(group="a guided Heun step and the last, batch 4")),
-    pytest.param(32, marks=pytest.mark.benchmark(group="whole guided sampling, batch 4")),
+    pytest.param(WHOLE, marks=pytest.mark.benchmark(group="whole guided sampling, batch 4")),
 ])  # fmt: skip
 def test_sampling(tell: Tell, steps: int) -> None:
     spec = spec_of(steps, 4)
     start = domain_of(spec).start(range(4), 80.0, torch.device("cpu"))
-    slow, eager = published_way(spec), by_engine(spec, "eager")
-    static = by_engine(spec, "static")
+    slow = published_way(spec)
+    engines: list[EngineName] = ["eager", "static"]
+    if steps == WHOLE and missing_compiler() is None:
+        engines.insert(0, "compiled")  # a minute, once a machine, before the turns begin
+    ways = {engine: by_engine(spec, engine) for engine in engines}
     expected = slow(start)
     scale = float(expected.abs().max())
-    for found in (eager(start), static(start)):
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * scale)
-    ways = {
-        "published way": lambda: slow(start),
-        "eager": lambda: eager(start),
-        "static": lambda: static(start),
-    }
-    tell(ways, slow="published way")
+    for way in ways.values():
+        torch.testing.assert_close(way(start), expected, rtol=0, atol=1e-5 * scale)
+    turns = {"published way": slow} | ways
+    tell({name: partial(way, start) for name, way in turns.items()}, slow="published way")
