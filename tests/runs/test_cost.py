@@ -84,6 +84,10 @@ def test_the_sum_is_of_each_ranks_own_rate_and_memory() -> None:
 def test_a_rank_that_was_busy_elsewhere_counts_at_the_mean_rate() -> None:
     cost, _ = cost_of(spec(), [shard(replace(WORK, world=3))], 1e6, ranks=1, threads=1)
     assert (cost.ranks, len(cost.per_rank), cost.images_per_second) == (3, 1, 24.0)
+    assert (
+        "2 of 3 ranks made nothing here: images/s counts them at the mean rate of the others"
+        in cost.doubts
+    )
     assert cost.images_per_second_per_device == 8.0
 
 

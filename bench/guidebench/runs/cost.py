@@ -198,6 +198,9 @@ def _doubts(lanes: Sequence[Lane], spec: RunSpec, ranks: int, *, told: bool) -> 
             found[f"{shared} ranks shared one CPU: {text}"] = None
     elif len({(w.host, w.device_id) for w in works}) < ranks and told:
         found["several ranks shared one GPU: its energy and memory are of all of them"] = None
+    if told and (elsewhere := ranks - len(lanes)):
+        text = f"{elsewhere} of {ranks} ranks made nothing here"
+        found[f"{text}: images/s counts them at the mean rate of the others"] = None
     steals = [w.steal for w in works if w.steal is not None]
     if steals and (worst := max(steals)) > _MUCH_STEAL:
         found[f"other guests of this host took up to {worst:.0%} of the processor time"] = None
