@@ -7,6 +7,7 @@ Weights are random, the same on both sides: agreement does not depend on their v
 and clean-fid are compared where they are installed.
 """
 
+import importlib.util
 import math
 import sys
 import tempfile
@@ -239,6 +240,16 @@ def _literal_table(grids: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([bicubic_with_scale(g, 16, 16.1 / 37) for g in grids], -1).reshape(256, -1)
 
 
+def _frechet_by_pytorch_fid(a_ND: NDArray[np.float32], b_ND: NDArray[np.float32]) -> float:
+    from pytorch_fid.fid_score import calculate_frechet_distance  # noqa: PLC0415  optional
+
+    means = [x.mean(0, dtype=np.float64) for x in (a_ND, b_ND)]
+    covs = [np.cov(x, rowvar=False) for x in (a_ND, b_ND)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy's word on `disp`
+        return float(calculate_frechet_distance(means[0], covs[0], means[1], covs[1]))
+
+
 def metric_rows() -> Iterator[Row]:
     """On the same features; torch-fidelity's mean is float32."""
     rng = np.random.default_rng(0)
@@ -248,16 +259,8 @@ def metric_rows() -> Iterator[Row]:
     stats = [fid_features_to_statistics(torch.from_numpy(x)) for x in (a, b)]
     theirs = float(next(iter(fid_statistics_to_metric(*stats, verbose=False).values())))
     yield "Fréchet distance, torch-fidelity", "900, 1,000", abs(ours / theirs - 1), ROUNDING
-    try:
-        from pytorch_fid.fid_score import calculate_frechet_distance  # noqa: PLC0415
-    except ImportError:
-        pass
-    else:
-        means = [x.mean(0, dtype=np.float64) for x in (a, b)]
-        covs = [np.cov(x, rowvar=False) for x in (a, b)]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scipy's word on `disp`
-            theirs = calculate_frechet_distance(means[0], covs[0], means[1], covs[1])
+    if importlib.util.find_spec("pytorch_fid"):
+        theirs = _frechet_by_pytorch_fid(a, b)
         yield "Fréchet distance, pytorch-fid", "900, 1,000", abs(ours / theirs - 1), ROUNDING
     options = {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None,
                "kid_kernel_poly_coef0": 1.0}  # fmt: skip

@@ -96,8 +96,9 @@ def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
         return int(line.split()[1].split("/")[0])
 
     process = begin()
-    while (seen := next_count(process)) < 2:
-        pass
+    seen = 0
+    while seen < 2:
+        seen = next_count(process)
     os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130, rest

@@ -28,8 +28,7 @@ NARROW: Final = 64
 class AbstractConvolution(ABC):
     """One algorithm."""
 
-    @abstractmethod
-    def reserve(self, op: Op, memory: Memory) -> None:
+    def reserve(self, op: Op, memory: Memory) -> None:  # noqa: B027  most need none
         """Ask for the scratch memory that `bind` will use."""
 
     @abstractmethod
@@ -70,10 +69,6 @@ class Gathered(AbstractConvolution):
 @final
 class Direct(AbstractConvolution):
     """oneDNN's convolution, with weights in its own order."""
-
-    @override
-    def reserve(self, op: Op, memory: Memory) -> None:
-        pass
 
     @override
     def bind(self, op: Op, memory: Memory) -> list[Step]:

@@ -91,10 +91,6 @@ class Winograd(AbstractConvolution):
     """F(4 x 4, 3 x 3); images of whole tiles, some strips of tiles at a time."""
 
     @override
-    def reserve(self, op: Op, memory: Memory) -> None:
-        pass
-
-    @override
     def bind(self, op: Op, memory: Memory) -> list[Step]:
         assert op.weight is not None
         (x,), source_BHWI = op.reads, memory.stored(op.reads[0])
