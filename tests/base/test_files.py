@@ -19,10 +19,12 @@ from guidebench.base import (
     canonical_json,
     host_id,
     make_folder,
+    require_writable,
     sha256_bytes,
     sha256_file,
     sweep_partial,
 )
+from tests.full_disk import REFUSED, room_for
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -64,6 +66,15 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"cannot write .*file: No space left on device; name ano"):
         atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_disk_that_fills_midway_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    atomic_write(path, b"old")
+    with room_for(100_000), pytest.raises(UserError, match=f"cannot write .*file: {REFUSED}"):
+        atomic_write(path, bytes(300_000))
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
 
@@ -153,6 +164,19 @@ def test_a_folder_is_made_and_cleared_of_what_the_dead_left(tmp_path: Path) -> N
     assert names(tmp_path / "a" / "b") == ["whole"]
     with pytest.raises(UserError, match=r"cannot write .*whole.*: .*; name another folder"):
         make_folder(tmp_path / "a" / "b" / "whole")
+
+
+def test_a_full_disk_is_found_out_before_long_work(tmp_path: Path) -> None:
+    """Full disks take empty files: only bytes tell."""
+    folder = tmp_path / "a" / "b"
+    for question in (require_writable, make_folder):
+        with room_for(100), pytest.raises(UserError, match=f"cannot write .*b: {REFUSED}"):
+            question(folder)
+    assert not list(tmp_path.rglob("*probe*"))
+    folder.rmdir()
+    folder.parent.rmdir()
+    require_writable(folder)
+    assert names(tmp_path) == []
 
 
 @settings(deadline=None, max_examples=30)

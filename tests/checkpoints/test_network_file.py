@@ -20,6 +20,7 @@ from guidebench.checkpoints.network_file import (
     Source,
     read_network_header,
 )
+from tests.full_disk import REFUSED, room_for
 
 
 def header(**changes: Any) -> NetworkHeader:  # noqa: ANN401  fields of a header
@@ -108,3 +109,11 @@ def test_headers_take_no_other_fields_and_no_false_numbers() -> None:
     for wrong in ({"ema": 0.0}, {"num_images": -1}, {"ema": float("nan")}, {"other": 1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             header(**wrong)
+
+
+def test_a_full_disk_is_one_sentence_though_the_library_words_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    file = NetworkFile(header(), {"weight": torch.zeros(50_000)})
+    with room_for(100_000), pytest.raises(UserError, match=f"cannot write {path}: {REFUSED}"):
+        file.save(path)
+    assert list(tmp_path.iterdir()) == []

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from guidebench.base.errors import UserError
+from guidebench.base.errors import disk_errors
 from guidebench.base.process import host_id, is_alive
 
 PARTIAL = ".partial"
 _ABANDONED_SECONDS = 86_400.0
+_PAGE = 4096  # a full disk may still take an empty file
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -37,21 +38,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
         UserError: where the file system refuses; nothing is left behind.
     """
     partial = partial_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        _sync(partial)
-        partial.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        with suppress(OSError):  # the folder itself may be what is wrong
-            partial.unlink()
-        reason = error.strerror or error
-        msg = f"cannot write {path}: {reason}; name another folder or make room there"
-        raise UserError(msg) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with disk_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            _sync(partial)
+            partial.replace(path)
+            _sync(path.parent)
+        except BaseException:
+            with suppress(OSError):  # the folder itself may be what is wrong
+                partial.unlink()
+            raise
 
 
 def partial_path(path: Path) -> Path:
@@ -68,10 +65,27 @@ def make_folder(folder: Path) -> None:
     Raises:
         UserError: where the file system refuses.
     """
-    probe = folder / ".writable"
-    atomic_write(probe, b"")
-    probe.unlink(missing_ok=True)  # another process's too
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    require_writable(folder)
     sweep_partial(folder)
+
+
+def require_writable(folder: Path) -> None:
+    """Find out before long work whether files can be written to `folder`, or where it is to be.
+
+    Raises:
+        UserError: where the file system refuses.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    probe = partial_path(there / "probe")
+    with disk_errors(folder):
+        try:
+            probe.write_bytes(bytes(_PAGE))
+            _sync(probe)
+        finally:
+            with suppress(OSError):
+                probe.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Final
 
-from guidebench.base import UserError
+from guidebench.base import UserError, lossy_streams, machine_error
 from guidebench.runs.folder import Job
 from guidebench.runs.shards import shard_path, write_shard
 from guidebench.runs.work import Make, Todo, Worker
@@ -57,10 +57,16 @@ def run_child(
     os.environ.clear()
     os.environ.update(environ)
     try:
-        set_up(local_rank, todo[0].job.row.spec.device)
-        Worker(maker(world), lambda *finished: connection.send(finished)).finish(todo)
+        with lossy_streams():
+            set_up(local_rank, todo[0].job.row.spec.device)
+            Worker(maker(world), lambda *finished: connection.send(finished)).finish(todo)
     except UserError as error:
         connection.send(error)
+    except OSError as error:
+        told = machine_error(error)
+        if told is None:
+            raise
+        connection.send(told)
     finally:
         connection.close()
 
