@@ -1,5 +1,6 @@
 """Who may work on what: exclusive, taken over from the dead, given back to the living."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from guidebench.base import UserError, started_at
 from guidebench.runs.claims import Claims, Owner
+from tests.full_disk import REFUSED, room_for
 
 
 class Clock:
@@ -33,6 +35,28 @@ def dead_owner() -> Owner:
     started = started_at(child.pid)
     child.wait()
     return replace(Owner.here(), pid=child.pid, started=started)
+
+
+def test_a_full_disk_is_told_of_and_holds_no_claim(path: Path) -> None:
+    """An empty claim, whose owner nobody can tell, would keep the next run waiting."""
+    claims = Claims()
+    with room_for(10), pytest.raises(UserError, match=f"cannot write .*000003: {REFUSED}"):
+        claims.take(path)
+    assert not path.exists()
+    assert claims.take(path)
+
+
+def test_a_disk_that_became_read_only_does_not_hide_why_a_claim_is_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = Claims()
+    assert claims.take(path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    claims.release(path)
 
 
 def test_one_holds_it_until_it_is_released(path: Path) -> None:

@@ -16,7 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, final
 
-from guidebench.base import UserError, host_id, is_alive, partial_path, started_at, sweep_partial
+from guidebench.base import (
+    UserError,
+    disk_errors,
+    host_id,
+    is_alive,
+    partial_path,
+    started_at,
+    sweep_partial,
+)
 
 HEARTBEAT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 120.0
@@ -69,8 +77,9 @@ class Claims:
     def release(self, path: Path) -> None:
         """Give `path` up; a claim that somebody took over meanwhile is left to them."""
         self._held.discard(path)
-        if _read(path) == self._content():
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that fails: the reason to give up is told, this is not
+            if _read(path) == self._content():
+                path.unlink(missing_ok=True)
 
     def clear(self, folder: Path) -> None:
         """Remove what the dead left in a folder of claims, and the folder if it is empty then."""
@@ -101,9 +110,11 @@ class Claims:
         except OSError as error:
             raise _refused(path, error.strerror) from error
         try:
-            os.write(descriptor, self._content())
-        finally:
-            os.close(descriptor)
+            with disk_errors(path), os.fdopen(descriptor, "wb") as file:
+                file.write(self._content())
+        except UserError:
+            path.unlink()  # without a name in it, nobody could tell whose it was
+            raise
         self._held.add(path)
         self._watched.pop(path, None)
         if self._thread is None:
