@@ -6,11 +6,12 @@ several processes share one. On a GPU, `torch.compile` makes the functions that 
 Shapes: B images, C input and O output channels, H x W pixels.
 """
 
+import errno
 import hashlib
 import inspect
+import io
 import logging
 import os
-import shutil
 import sys
 import tempfile
 import warnings
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
-from guidebench.base import UserError
+from guidebench.base import UserError, atomic_write, disk_errors, make_folder
 from guidebench.engines._base import AbstractEngine, Forward, require_like
 
 _Package = Callable[..., Tensor]
@@ -77,14 +78,25 @@ class Compiled(AbstractEngine):
             assert isinstance(network, nn.Module)
             inputs = (x, torch.tensor(1.0), *(() if labels_BL is None else (labels_BL,)))
             path = self._folder / f"{_digest(network, inputs)}.pt2"
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
-                if not path.is_file():
-                    self._tell(f"compiling {type(network).__name__} for batches of {len(x)}, once")
-                    _compile(network, inputs, path)
+            package = _load(path)
+            if package is None:
+                self._make(path, network, inputs)
+                package = _load(path)
+            if package is None:
+                msg = f"{path} does not load; make room in {_scratch()}, or run with --engine eager"
+                raise UserError(msg)
             # The network is held too: its id stays its own.
-            self._loaded[key] = (network, torch._inductor.aoti_load_package(str(path)))  # noqa: SLF001
+            self._loaded[key] = (network, package)
         return self._loaded[key][1]
+
+    def _make(self, path: Path, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Compile, unless another process does it meanwhile."""
+        with disk_errors(path), FileLock(path.with_suffix(".lock")):  # makes the folder, too
+            if _load(path) is None:
+                make_folder(self._folder)  # a full disk is told of before minutes are spent
+                name, num = type(network).__name__, len(inputs[0])
+                self._tell(f"compiling {name} for batches of {num}, once")
+                atomic_write(path, _compile(network, inputs))
 
 
 class _Call(nn.Module):
@@ -100,31 +112,44 @@ class _Call(nn.Module):
         return found
 
 
-def _compile(network: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> None:
-    """Write the package, whole or not at all.
+def _load(path: Path) -> _Package | None:
+    """None where there is no package, or a damaged one: then it is made anew."""
+    try:
+        return torch._inductor.aoti_load_package(str(path)) if path.is_file() else None  # noqa: SLF001
+    except RuntimeError:
+        return None
+
+
+def _compile(network: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
+    """The package.
 
     Raises:
         UserError: where the compiler fails.
     """
     plain = tuple(torch.zeros(t.shape, dtype=t.dtype, device=t.device) for t in inputs)
-    prefix = f".compiling-{path.stem}-"
-    for left in path.parent.glob(f"{prefix}*"):  # by a killed process: ours is the lock
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder:
-        partial = Path(folder) / path.name
-        try:
-            with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch's own, about its private parts
-                with _ProductsForSmallConvolutions():
-                    program = torch.export.export(_Call(network), plain)
-                torch._inductor.aoti_compile_and_package(  # noqa: SLF001
-                    program, package_path=str(partial), inductor_configs=_settings(network)
-                )
-        except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            msg = f"compiling a network failed: {reason}; run with --engine eager, or set CXX"
-            raise UserError(msg) from error
-        partial.replace(path)
+    made = io.BytesIO()  # a writer of torch's whose disk is full ends the process
+    try:
+        with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own, about its private parts
+            with _ProductsForSmallConvolutions():
+                program = torch.export.export(_Call(network), plain)
+            torch._inductor.aoti_compile_and_package(  # noqa: SLF001
+                program, package_path=made, inductor_configs=_settings(network)
+            )
+    except Exception as error:
+        text = str(error).strip() or type(error).__name__
+        full = os.strerror(errno.ENOSPC)
+        reason, way_out = text.splitlines()[0], "run with --engine eager, or set CXX"
+        if full in text:  # said by Python, the compiler or the linker
+            reason, way_out = full, f"make room in {_scratch()}, or name another by TMPDIR"
+        msg = f"compiling a network failed: {reason}; {way_out}"
+        raise UserError(msg) from error
+    return made.getvalue()
+
+
+def _scratch() -> str:
+    """Where inductor and the C++ compiler leave their files."""
+    return os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir()
 
 
 def _settings(network: nn.Module) -> dict[str, bool]:
