@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from guidebench.base import UserError
+from guidebench.base import UserError, make_folder
 from guidebench.checkpoints.legacy_pickle import read_network, read_reference
 from guidebench.checkpoints.network_file import NetworkFile, NetworkHeader
 from guidebench.metrics.features.catalog import known_extractor
@@ -25,6 +25,7 @@ def convert_network(
     """
     file = read_network(pickle_path, expected_sha256)
     require_fit(file, pickle_path)
+    make_folder(out_path.parent)
     file.save(out_path)
     return file.header
 

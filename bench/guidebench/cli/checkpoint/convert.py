@@ -1,10 +1,9 @@
 """guidebench checkpoint convert FILE.pkl [FILE.safetensors], or a folder of them."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
-from guidebench.base import UserError, sha256_file
+from guidebench.base import UserError, partial_path, sha256_file
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +41,15 @@ def _convert(pickle: Path, out: Path, force: bool) -> None:
     from guidebench.runs.conversion import convert_network  # noqa: PLC0415
 
     if out.exists() and not force:
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            fresh = Path(folder) / out.name
+        fresh = partial_path(out)  # killed here, it is swept by the next call
+        try:
             convert_network(pickle, fresh)
-            if sha256_file(fresh) == sha256_file(out):
-                print(f"{out} is this network already")
-                return
+            same = sha256_file(fresh) == sha256_file(out)
+        finally:
+            fresh.unlink(missing_ok=True)
+        if same:
+            print(f"{out} is this network already")
+            return
         msg = f"{out} exists and is another file than {pickle} gives; --force replaces it"
         raise UserError(msg)
     header = convert_network(pickle, out)
