@@ -16,6 +16,7 @@ from guidebench.reports.export import TARGETS, export, require
 from guidebench.reports.export.flat import flatten
 from guidebench.reports.groups import group_records
 from guidebench.reports.store import StoredRecord
+from tests.full_disk import room_for
 
 
 def library(module: str) -> Any:  # noqa: ANN401 - a module that may be missing
@@ -165,6 +166,45 @@ def test_mlflow_holds_each_record_once(
     stored = next(r for r in rows if r.record.row == "none")
     assert value == [(pytest.approx(stored.record.metrics["fd_digits"].value),)]
     assert len(list(tmp_path.rglob("mlartifacts/**/record.json"))) == 3
+
+
+@pytest.mark.parametrize("target", ["parquet", "model-index", "tensorboard"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    target: str, rows: list[StoredRecord], tmp_path: Path
+) -> None:
+    library({"parquet": "pyarrow", "model-index": "huggingface_hub"}.get(target, target))
+    out = tmp_path / "out"
+    with room_for(100), pytest.raises(UserError, match=r"cannot write .*; name another folder"):
+        export(rows, target, out)
+    assert not [path for path in out.rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_mlflow_goes_on_after_a_full_disk(
+    rows: list[StoredRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow itself cannot: half of its tables keep it from making the others."""
+    library("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    code = (
+        "import sys; from pathlib import Path; from guidebench.base import UserError\n"
+        "from guidebench.reports.export import export; from tests.full_disk import room_for\n"
+        "from guidebench.reports.store import find_records\n"
+        "out, records = Path(sys.argv[1]), find_records([Path(sys.argv[2])])\n"
+        "try:\n"
+        "    with room_for(100_000): export(records, 'mlflow', out)\n"
+        "except UserError as error: refused = str(error)\n"
+        "left = list(out.iterdir())\n"
+        "print(refused, left, *export(records, 'mlflow', out), sep='\\n')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(rows[0].path)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    refused, left, made = done.stdout.splitlines()[-3:]
+    assert refused.startswith(f"MLflow cannot write to {tmp_path}: ")
+    assert left == "[]"
+    assert made.endswith("1 runs in guidebench, 0 were there already")
 
 
 def test_wandb_writes_offline_runs(rows: list[StoredRecord], tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """TensorBoard event files: scalars of each record, and one HParams table over all."""
 
-import shutil
+import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from guidebench.base import make_folder
+from guidebench.base import atomic_write, make_folder
 from guidebench.reports.export import require
 from guidebench.reports.export.flat import Flat, flatten
 from guidebench.reports.store import StoredRecord
@@ -39,17 +39,22 @@ def write(
 
 
 def _events(folder: Path, summaries: Sequence[Any]) -> None:
-    """A fresh event file with these summaries at step 0, in place of any other."""
+    """A fresh event file with these summaries at step 0, in place of any other.
+
+    TensorBoard's own writer of files works in a thread, whose errors nobody can catch.
+    """
     events = require("tensorboard.compat.proto.event_pb2", "tensorboard")
-    writers = require("tensorboard.summary.writer.event_file_writer", "tensorboard")
-    fresh = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(fresh, ignore_errors=True)
-    writer = writers.EventFileWriter(str(fresh))
+    records = require("tensorboard.summary.writer.record_writer", "tensorboard")
+    data, now = io.BytesIO(), time.time()
+    writer = records.RecordWriter(data)
+    writer.write(events.Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
     for summary in summaries:
-        writer.add_event(events.Event(wall_time=time.time(), step=0, summary=summary))
-    writer.close()
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+        writer.write(events.Event(wall_time=now, step=0, summary=summary).SerializeToString())
+    fresh = folder / f"events.out.tfevents.{int(1e6 * now)}.guidebench"
+    atomic_write(fresh, data.getvalue())
+    for old in folder.glob("events.out.tfevents.*"):
+        if old != fresh:
+            old.unlink(missing_ok=True)
 
 
 def _scalars(flat: Flat) -> Any:  # noqa: ANN401 - protobuf of a lazy import
