@@ -79,6 +79,15 @@ def test_a_disk_that_fills_midway_leaves_what_was_there(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file"]
 
 
+def test_in_the_cache_the_way_out_is_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUIDEBENCH_CACHE", str(tmp_path / "cache"))
+    way_out = "name another folder by GUIDEBENCH_CACHE or make room there"
+    with room_for(100), pytest.raises(UserError, match=f"cannot write .*file: .*; {way_out}"):
+        atomic_write(tmp_path / "cache" / "a" / "file", bytes(300))
+
+
 def test_an_interrupt_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guidebench.base import UserError
+from guidebench.base import UserError, cache_folder
 from guidebench.checkpoints.cache import (
-    cache_folder,
     entry_status,
     network_path,
     reference_path,

@@ -155,8 +155,8 @@ def test_a_full_disk(place: Place) -> None:
         words = [sys.executable, "-c", limit + FETCHER, f"{server.url}/{NAME}"]
         ran = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        f"guidebench.base.errors.UserError: cannot write {place.path}: File too large; make room "
-        "there, or name another folder by GUIDEBENCH_CACHE"
+        f"guidebench.base.errors.DiskError: cannot write {place.path}: File too large; name "
+        "another folder by GUIDEBENCH_CACHE or make room there"
     )
     assert not place.path.exists()
 

@@ -176,6 +176,21 @@ def test_a_page_in_the_place_of_a_file_can_be_got_rid_of(
     assert ran.returncode == 0, ran.stderr
 
 
+def test_a_disk_without_room_for_the_conversion_is_no_fault_of_the_file(
+    inline: Command, served: Path, cache: Path
+) -> None:
+    mirror = {"GUIDEBENCH_MIRROR": str(served)}
+    (served / f"{NETWORK}.pkl").write_bytes(corpus.good())
+    (cache / "networks").parent.mkdir()
+    (cache / "networks").write_bytes(b"")
+    ran = inline("checkpoint", "fetch", NETWORK, **mirror)
+    assert ran.returncode == 2
+    (line,) = [x for x in ran.stderr.splitlines() if x.startswith("guidebench checkpoint:")]
+    assert line.endswith("name another folder by GUIDEBENCH_CACHE or make room there")
+    (cache / "networks").unlink()
+    assert inline("checkpoint", "fetch", NETWORK, **mirror).returncode == 0
+
+
 def test_an_unlisted_network_says_how_to_make_it_after_the_rest(
     inline: Command, served: Path, cache: Path
 ) -> None:

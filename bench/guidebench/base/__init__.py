@@ -1,5 +1,6 @@
 """What every part may use: errors a user can act on, and files that are whole or absent."""
 
+from guidebench.base.errors import DiskError as DiskError
 from guidebench.base.errors import UserError as UserError
 from guidebench.base.errors import disk_errors as disk_errors
 from guidebench.base.errors import machine_error as machine_error
@@ -14,6 +15,8 @@ from guidebench.base.files import require_writable as require_writable
 from guidebench.base.files import sha256_bytes as sha256_bytes
 from guidebench.base.files import sha256_file as sha256_file
 from guidebench.base.files import sweep_partial as sweep_partial
+from guidebench.base.places import CACHE as CACHE
+from guidebench.base.places import cache_folder as cache_folder
 from guidebench.base.process import host_id as host_id
 from guidebench.base.process import is_alive as is_alive
 from guidebench.base.process import started_at as started_at

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from guidebench.base.places import CACHE, cache_folder
+
 _MACHINE: Final = frozenset({
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM,
     errno.EMFILE, errno.ENFILE, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ESTALE,
@@ -23,14 +25,16 @@ class UserError(Exception):
     """
 
 
+class DiskError(UserError):
+    """A disk that is full, failing or forbidden: nothing is wrong with what was to be written."""
+
+
 @contextmanager
-def disk_errors(
-    path: Path, way_out: str = "name another folder or make room there"
-) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Say in one sentence that `path` cannot be written, where the system refuses inside.
 
     Raises:
-        UserError: in place of an error of the system, also one that a library gives another type.
+        DiskError: in place of an error of the system, also one that a library gives another type.
     """
     try:
         yield
@@ -38,11 +42,12 @@ def disk_errors(
         reason = _reason(error)
         if reason is None:
             raise
-        msg = f"cannot write {path}: {reason}; {way_out}"
-        raise UserError(msg) from error
+        by = f" by {CACHE}" if path.absolute().is_relative_to(cache_folder().absolute()) else ""
+        msg = f"cannot write {path}: {reason}; name another folder{by} or make room there"
+        raise DiskError(msg) from error
 
 
-def machine_error(error: OSError) -> UserError | None:
+def machine_error(error: OSError) -> DiskError | None:
     """A full, failing or forbidden disk in one sentence; None for an error that may be a bug.
 
     For errors that no `disk_errors` knew more of.
@@ -50,7 +55,7 @@ def machine_error(error: OSError) -> UserError | None:
     if error.errno not in _MACHINE:
         return None
     what = error.filename or "a file"
-    return UserError(
+    return DiskError(
         f"{what} cannot be used: {error.strerror}; make room there or name another place, the "
         "same command goes on from here"
     )

@@ -6,15 +6,12 @@ references/NAME.safetensors     imported reference statistics
 weights/...                     feature networks and the VAE, used as published
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, final
+from typing import Literal, final
 
-from guidebench.base import UserError
+from guidebench.base import UserError, cache_folder
 from guidebench.checkpoints.catalog import Entry, RemoteFile, find_entry
-
-CACHE: Final = "GUIDEBENCH_CACHE"
 
 
 @final
@@ -28,15 +25,6 @@ class Status:
     state: Literal["present", "downloaded", "missing"]
     path: Path
     bytes: int | None
-
-
-def cache_folder() -> Path:
-    """The folder that GUIDEBENCH_CACHE names, else the user's cache folder."""
-    if given := os.environ.get(CACHE):
-        return Path(given).expanduser()
-    from platformdirs import user_cache_path  # noqa: PLC0415  only where nothing was given
-
-    return user_cache_path("guidebench", appauthor=False)
 
 
 def network_path(name: str) -> Path:

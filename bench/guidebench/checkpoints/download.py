@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 import pooch
 from filelock import FileLock, Timeout
 
-from guidebench.base import UserError, atomic_write, sha256_file
-from guidebench.checkpoints.cache import CACHE, cache_folder, download_path
+from guidebench.base import UserError, atomic_write, cache_folder, disk_errors, sha256_file
+from guidebench.checkpoints.cache import download_path
 from guidebench.checkpoints.catalog import Entry, Licence, RemoteFile
 from guidebench.checkpoints.lockfile import OtherBytesError, Via, agree, expected_sha256
 from guidebench.checkpoints.partial import DATA, partial_folder
@@ -66,7 +66,7 @@ class Downloader:
     def fetch_file(self, file: RemoteFile, licence: Licence) -> Path:
         """One file; see `fetch`."""
         path = download_path(file)
-        with _disk_errors(path):
+        with disk_errors(path):
             if _verified(file, path):
                 return path
             via, source = _source(file)
@@ -192,15 +192,3 @@ def _show_licence(licence: Licence, say: Callable[[str], None]) -> None:
     text = f"licence {licence.name}, {licence.url}: {licence.terms}. Downloading accepts it."
     say(text)
     atomic_write(shown, f"{text}\n".encode())
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        msg = (
-            f"cannot write {path}: {error.strerror or error}; make room there, or name another "
-            f"folder by {CACHE}"
-        )
-        raise UserError(msg) from error

@@ -14,8 +14,7 @@ from typing import Final, Literal, final
 from filelock import SoftFileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from guidebench.base import UserError, atomic_write
-from guidebench.checkpoints.cache import cache_folder
+from guidebench.base import UserError, atomic_write, cache_folder
 from guidebench.checkpoints.catalog import RemoteFile
 
 LOCK: Final = "GUIDEBENCH_LOCK"

@@ -113,7 +113,8 @@ class Claims:
             with disk_errors(path), os.fdopen(descriptor, "wb") as file:
                 file.write(self._content())
         except UserError:
-            path.unlink()  # without a name in it, nobody could tell whose it was
+            with suppress(OSError):
+                path.unlink()  # without a name in it, nobody could tell whose it was
             raise
         self._held.add(path)
         self._watched.pop(path, None)

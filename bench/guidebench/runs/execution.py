@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from guidebench.checkpoints.cache import cache_folder
+from guidebench.base import cache_folder
 from guidebench.engines._base import AbstractEngine, Eager, Forward
 from guidebench.engines.compiled import Compiled, compile_for_gpu
 from guidebench.engines.cuda import CudaGraphs

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from guidebench.base import UserError, atomic_write, sha256_file, sweep_partial
+from guidebench.base import atomic_write, disk_errors, sha256_file, sweep_partial
 from guidebench.reports.record import Record, RecordError
 from guidebench.runs.inputs import require_inputs, resolve, spec_sha256
 from guidebench.runs.shards import Shard, read_shard, shard_path
@@ -56,11 +56,8 @@ class Job:
 
     def prepare(self) -> None:
         """Make the folder, sweep what killed writers left, and write the resolved spec."""
-        try:
+        with disk_errors(self.folder):
             (self.folder / "shards").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            msg = f"cannot make {self.folder}: {error.strerror}; choose another folder with --out"
-            raise UserError(msg) from error
         self.sweep()
         text = json.dumps(self.resolved, indent=2, sort_keys=True, allow_nan=False)
         atomic_write(self.folder / "spec.json", (text + "\n").encode())

@@ -10,7 +10,7 @@ from typing import Final, Literal, final
 
 import psutil
 
-from guidebench.checkpoints.cache import cache_folder
+from guidebench.base import cache_folder
 from guidebench.engines.choice import missing_compiler
 from guidebench.measure.machine import environment, find_device
 from guidebench.measure.nvml import Gpu, NvmlError

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, final
 
-from guidebench.checkpoints.cache import cache_folder, network_path
+from guidebench.base import cache_folder
+from guidebench.checkpoints.cache import network_path
 from guidebench.checkpoints.catalog import NetworkName, RemoteFile, reconstruction
 from guidebench.checkpoints.lockfile import expected_sha256
 from guidebench.runs.conversion import convert_network

@@ -9,7 +9,7 @@ from typing import Final, Literal, final
 import torch
 from torch import Tensor
 
-from guidebench.base import UserError, require_writable
+from guidebench.base import UserError, make_folder
 from guidebench.checkpoints.catalog import images_seen
 from guidebench.checkpoints.ema_folder import FolderEMA, HeldOut, Result
 from guidebench.checkpoints.network_file import NetworkFile, read_network_header
@@ -110,7 +110,7 @@ class Reconstruction:
         if not self.plan.wanted and not self.plan.held_out:
             return (Made(self.paths[p], p, None) for p in self.there), []
         if self.plan.wanted:
-            require_writable(self.paths[self.plan.wanted[0]].parent)
+            make_folder(self.paths[self.plan.wanted[0]].parent)
         results, measured = self.plan.run(progress)
         return self._written(results), measured
 

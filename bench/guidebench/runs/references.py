@@ -8,8 +8,8 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from guidebench.base import UserError, atomic_write, require_writable, sha256_file
-from guidebench.checkpoints.cache import cache_folder, reference_path
+from guidebench.base import UserError, atomic_write, cache_folder, make_folder, sha256_file
+from guidebench.checkpoints.cache import reference_path
 from guidebench.checkpoints.legacy_pickle import written_reference
 from guidebench.metrics.build import build_reference
 from guidebench.metrics.images import ImageSource, batches, fitting_batch
@@ -67,7 +67,7 @@ class Build:
         Raises:
             UserError: for an image that cannot be used, by name.
         """
-        require_writable(self.path.parent)
+        make_folder(self.path.parent)
         state = self.path.with_name(f".{self.name}.building")
         made = build_reference(
             self.source, self.extractors,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
-from guidebench.base import UserError, atomic_file, atomic_write, sweep_partial
+from guidebench.base import UserError, atomic_file, atomic_write, make_folder, sweep_partial
 from guidebench.runs.domains import AbstractDomain, Measured, Start
 from guidebench.runs.domains._base import Arrays, require_contrast
 from guidebench.runs.folder import Job
@@ -111,6 +111,8 @@ def draw(job: Job, out: Path, progress: Progress) -> None:
     if out.suffix and out.exists():
         msg = f"{out} is there already; name another file, or take it away"
         raise UserError(msg)
+    if out.suffix:
+        make_folder(out.parent)
     _WRITERS[out.suffix](found, _sampler(job), progress)
 
 

@@ -1,6 +1,7 @@
 """guidebench checkpoint convert FILE.pkl [FILE.safetensors], or a folder of them."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from guidebench.base import UserError, partial_path, sha256_file
@@ -46,7 +47,8 @@ def _convert(pickle: Path, out: Path, force: bool) -> None:
             convert_network(pickle, fresh)
             same = sha256_file(fresh) == sha256_file(out)
         finally:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):  # what else is wrong with the disk is told already
+                fresh.unlink()
         if same:
             print(f"{out} is this network already")
             return

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guidebench.base import cache_folder
+
 if TYPE_CHECKING:
     from guidebench.checkpoints.ema_folder import HeldOut
 
@@ -36,7 +38,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reconstruct, and say how well."""
-    from guidebench.checkpoints.cache import cache_folder  # noqa: PLC0415
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.runs.reconstruction import Reconstruction  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
-from guidebench.base import UserError
+from guidebench.base import CACHE, DiskError, UserError, cache_folder
 from guidebench.cli.words import size_words
 
 if TYPE_CHECKING:
@@ -95,8 +95,6 @@ def _print_plan(plan: "Sequence[tuple[Entry, Status]]") -> None:
 
 def _check_room(todo: "Sequence[tuple[Entry, Status]]") -> None:
     """Find out before the first byte whether the disk has room for downloads and conversions."""
-    from guidebench.checkpoints.cache import CACHE, cache_folder  # noqa: PLC0415
-
     downloads = sum(e.expected_bytes or 0 for e, found in todo if found.state == "missing")
     converted = sum(e.expected_bytes or 0 for e, _ in todo if e.kind in _CONVERTED)
     folder = cache_folder()
@@ -155,6 +153,8 @@ def _convert(entry: "Entry", downloaded: Path, ready: Path) -> None:
             convert_network(downloaded, ready, expected_sha256(entry.files[0]))
         else:
             import_reference(downloaded, ready)
+    except DiskError:
+        raise
     except UserError as error:
         msg = (
             f"{error}; where it is not the published file, delete it and its entry in "
