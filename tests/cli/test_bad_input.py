@@ -75,6 +75,17 @@ def test_folder_that_cannot_be_written(command: Command, tmp_path: Path) -> None
     )
 
 
+def test_a_training_that_cannot_be_stored_is_not_begun(inline: Command, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".state").write_text("")
+    ran = inline("train", "digits", "--out", tmp_path / "out")
+    assert ran.returncode == 2
+    begun, refused = ran.stderr.splitlines()
+    assert begun.startswith("training digits into")
+    assert "cannot write" in refused
+    assert "/out/.state: File exists; name another folder or make room there" in refused
+
+
 def test_cuda_where_there_is_none(command: Command, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")

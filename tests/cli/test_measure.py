@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from guidebench.base import UserError
 from guidebench.data.digits import load_digits
 from guidebench.metrics import GaussianReference, frechet
 from guidebench.metrics.features import load_extractor
@@ -327,6 +328,21 @@ def test_a_reference_is_known_by_its_pixels(inline: Command, tmp_path: Path) -> 
     assert "bad.safetensors is not a readable" in listed.stdout
     few = inline(*words, "--workers", -1, **cache)
     assert (few.returncode, "at least 0, got -1" in few.stderr) == (2, True)
+
+
+def test_a_full_disk_is_told_of_before_images_are_measured(
+    inline: Command, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path) -> None:
+        msg = f"cannot write {folder}: full"
+        raise UserError(msg)
+
+    monkeypatch.setattr(measurement, "require_writable", full)
+    ran = inline("measure", sets / "fine", "--reference", sets / "real", "--metrics", METRIC,
+                 "--out", tmp_path / "out", "--workers", 0)  # fmt: skip
+    assert ran.returncode == 2
+    assert f"cannot write {tmp_path / 'out'}: full" in ran.stderr
+    assert " images" not in ran.stderr  # whose line of progress begins the pass
 
 
 def test_copies_of_one_picture_are_no_samples(inline: Command, sets: Path, tmp_path: Path) -> None:

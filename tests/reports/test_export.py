@@ -5,14 +5,16 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from guidebench.base import UserError
-from guidebench.reports.export import TARGETS, export, require
+from guidebench.reports.export import TARGETS, export, require, wandb_runs
 from guidebench.reports.export.flat import flatten
 from guidebench.reports.groups import group_records
 from guidebench.reports.store import StoredRecord
@@ -205,6 +207,18 @@ def test_mlflow_goes_on_after_a_full_disk(
     assert refused.startswith(f"MLflow cannot write to {tmp_path}: ")
     assert left == "[]"
     assert made.endswith("1 runs in guidebench, 0 were there already")
+
+
+def test_wandb_says_nothing_of_a_full_disk_so_it_is_asked(
+    rows: list[StoredRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for the library: the disk is full once its process has written a run."""
+    with ExitStack() as stack:
+        run = SimpleNamespace(summary={}, finish=lambda: stack.enter_context(room_for(100)))
+        library = SimpleNamespace(init=lambda **_: run, Settings=lambda **_: None)
+        monkeypatch.setattr(wandb_runs, "require", lambda *_: library)
+        with pytest.raises(UserError, match=r"cannot write .*; name another folder or make room"):
+            export(rows[:1], "wandb", tmp_path)
 
 
 def test_wandb_writes_offline_runs(rows: list[StoredRecord], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from guidebench.base import atomic_write, sha256_bytes, sha256_file
+from guidebench.base import atomic_write, make_folder, sha256_bytes, sha256_file
 from guidebench.checkpoints.builtin import PROVENANCE, Provenance, read_provenance
 from guidebench.checkpoints.weights import SnapshotFile
 from guidebench.data.digits import load_digits
@@ -39,6 +39,7 @@ def train_builtin(
                 continue
             say(f"{recipe.name}: {path} was altered, training it again")
         state_path = folder / ".state" / f"{recipe.name}.safetensors"
+        make_folder(state_path.parent)
         trained = train(recipe, state_path=state_path, progress=start(recipe))
         entry = _store(recipe, trained, path, command=f"guidebench train {suite}")
         _add(folder, recipe.name, entry)

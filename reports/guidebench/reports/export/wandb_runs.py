@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from guidebench.base import make_folder
+from guidebench.base import make_folder, require_writable
 from guidebench.reports.export import require
 from guidebench.reports.export.flat import flatten
 from guidebench.reports.store import StoredRecord
@@ -14,6 +14,9 @@ def write(records: Sequence[StoredRecord], out: Path, project: str) -> list[str]
     """Write runs below OUT/wandb, which `wandb sync` sends.
 
     A run's name is that of its record's digest: sent twice, it is one run.
+
+    Raises:
+        UserError: where the disk is full, after a run that may be cut, too.
     """
     wandb = require("wandb", "wandb")
     make_folder(out)
@@ -34,4 +37,5 @@ def write(records: Sequence[StoredRecord], out: Path, project: str) -> list[str]
         )
         run.summary.update(flat.metrics)
         run.finish()
+        require_writable(out)  # W&B's process that writes says nothing of a full disk
     return [f"{out / 'wandb'}: {len(records)} runs ({mode}); wandb sync {out / 'wandb'}/offline-*"]
