@@ -111,6 +111,8 @@ def draw(job: Job, out: Path, progress: Progress) -> None:
     if out.suffix and out.exists():
         msg = f"{out} is there already; name another file, or take it away"
         raise UserError(msg)
+    if out.suffix:
+        sweep_partial(out.parent)
     _WRITERS[out.suffix](found, _sampler(job), progress)
 
 
