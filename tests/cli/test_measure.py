@@ -239,12 +239,17 @@ def test_exported_references_are_read_by_the_tools_they_are_for(
     ("words", "sentence"),
     [
         (("measure", "SETS/none", "--reference", "img64"), "does not exist"),
-        (("measure", "SETS/fine", "--reference", "img64", "--metrics", "bla"), "no metric bla"),
+        (("measure", "SETS/fine", "--reference", "img64", "--metrics", "bla"), "no metric 'bla'"),
         (("measure", "SETS/fine", "--reference", "nope", "--metrics", METRIC), "no reference nope"),
         (("measure", "SETS/fine", "--reference", "img64"), "checkpoint fetch inception"),
         (("reference", "show", "nope"), "there is no reference nope"),
         (("reference", "build", "SETS/fine", "--metrics", "kid"), "images have no metric kid"),
-        (("compare", "SETS/fine", "SETS/real"), "not readable as a record"),
+        (
+            ("measure", "SETS/fine", "--reference", "SETS/real", "--metrics", "fd:digitz"),
+            "unknown feature network digitz; there are",
+        ),
+        (("reference", "import", "SETS/none.npz"), "none.npz: there is no such file"),
+        (("compare", "SETS/fine", "SETS/real"), "fine/record.json; name a record.json, or the"),
     ],
 )
 def test_bad_questions_are_one_sentence(

@@ -126,7 +126,7 @@ def test_ctrl_c_stops_with_130_and_the_next_call_goes_on(
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == (
-        "guidebench run: stopped; the same command goes on from here"
+        "guidebench run: stopped; the same command goes on from what is finished"
     )
     assert "Traceback" not in stderr
     assert warm

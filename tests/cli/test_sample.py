@@ -1,6 +1,9 @@
 """guidebench sample: a set alone, the same samples as a run's, measured as any other images."""
 
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from guidebench.base import host_id
+from guidebench.base.files import PARTIAL
 from guidebench.reports.store import load_record
 from tests.cli.conftest import Command
 
@@ -41,6 +46,18 @@ def test_a_killed_folder_goes_on_with_the_same_bits(
         (cut / name).unlink()
     assert inline("sample", ROW, *SMALL, "--out", cut).returncode == 0
     assert pictures(cut) == whole
+
+
+def test_what_a_killed_archive_left_is_cleared_away(tmp_path: Path, inline: Command) -> None:
+    """A living writer's file stays."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead = tmp_path / f".a.npz.{host_id()}.{ended.pid}.0123abcd{PARTIAL}"
+    alive = tmp_path / f".b.npz.{host_id()}.{os.getppid()}.0123abcd{PARTIAL}"
+    dead.touch()
+    alive.touch()
+    assert inline("sample", ROW, "--num", 4, "--out", tmp_path / "a.npz").returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npz", alive.name}
 
 
 def test_archives_hold_the_folders_images(folder: Path, tmp_path: Path, inline: Command) -> None:

@@ -78,7 +78,7 @@ def test_cut_record(stored: StoredRecord) -> None:
 
 
 def test_newer_format(stored: StoredRecord) -> None:
-    with pytest.raises(RecordError, match="has record format 2, this version reads 1"):
+    with pytest.raises(RecordError, match="has record format 2, this version reads 1; run its"):
         load_record(rewrite(stored, format=2))
 
 

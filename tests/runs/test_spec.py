@@ -107,11 +107,18 @@ def test_frozen_and_closed() -> None:
         ({"networks": {}}, "networks and the scheme's roles differ in: guide, main"),
         ({"source": "data"}, "a row of real data has neither"),
         ({"precision": "fp8"}, "'fp32'"),
+        ({"num_images": 10**20}, "there are 4,294,967,296 seeds, and 100,000,000"),
+        ({"first_seed": 2**32 - 2, "num_images": 3, "repeats": 1}, "3 images x 1 from seed 4,294"),
     ],
 )
 def test_what_does_not_fit_is_said(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         SPEC.with_options(**options)
+
+
+def test_the_last_seed_can_be_used() -> None:
+    spec = SPEC.with_options(first_seed=2**32 - 2, num_images=2, repeats=1)
+    assert spec.shard_seeds(0)[-1] == 2**32 - 1
 
 
 def test_shards_cover_the_seeds_once() -> None:

@@ -24,6 +24,7 @@ from guidebench.metrics.features import (
     DigitClassifier,
     DigitFeatures,
     Extractor,
+    known_extractor,
     load_extractor,
 )
 from guidebench.metrics.inception_score import inception_score
@@ -44,7 +45,7 @@ def extractor_for(name: str, device: str) -> Extractor:
         return _digits(device)
     if not has_published_weights(name):
         return load_extractor(name, None, device=torch.device(device))
-    (file,) = find_entry(name).files
+    (file,) = find_entry(known_extractor(name)).files
     return load_extractor(
         name, weights_path(name), device=torch.device(device), sha256=expected_sha256(file)
     )

@@ -107,7 +107,7 @@ def measured_metric(name: str) -> ImageMetric:
     found: Kind | None = next((k for k in KINDS if k == kind), None)
     if found is None or (colon and not extractor) or name == "fd":
         there = ", ".join((*_PAPERS, *KINDS))
-        msg = f"there is no metric {name}; there are {there}, and KIND:EXTRACTOR of each kind"
+        msg = f"there is no metric {name!r}; there are {there}, and KIND:EXTRACTOR of each kind"
         raise UserError(msg)
     label, own = KINDS[found]
     return ImageMetric(

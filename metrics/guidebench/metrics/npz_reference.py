@@ -65,6 +65,9 @@ def import_npz(
 
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], bool]:
     """Arrays mu and sigma, with a mark for other known names; whether they are compressed."""
+    if not path.is_file():
+        msg = f"cannot read {path}: there is no such file; name an existing one"
+        raise UserError(msg)
     try:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as file:
             if missing := {"mu", "sigma"} - set(file.files):

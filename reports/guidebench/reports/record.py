@@ -266,6 +266,9 @@ class Record(Part):
         Raises:
             RecordError: for a file that is cut, not a record, or of another format.
         """
+        if not path.is_file():
+            msg = f"there is no record {path}; name a record.json, or the folder that holds it"
+            raise RecordError(msg)
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -273,7 +276,11 @@ class Record(Part):
             raise RecordError(msg) from error
         found = fields.pop("format", None) if isinstance(fields, dict) else None
         if found != cls.FORMAT:
-            msg = f"{path} has record format {found}, this version reads {cls.FORMAT}"
+            what = "no record format" if found is None else f"record format {found}"
+            msg = (
+                f"{path} has {what}, this version reads {cls.FORMAT}; "
+                "run its suite again to remake it"
+            )
             raise RecordError(msg)
         try:
             return cls.model_validate(fields)

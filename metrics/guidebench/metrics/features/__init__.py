@@ -1,5 +1,6 @@
 """Networks that turn images into features; the part of the metrics that needs torch."""
 
+from guidebench.metrics.features.catalog import known_extractor as known_extractor
 from guidebench.metrics.features.catalog import load_extractor as load_extractor
 from guidebench.metrics.features.digits import FEATURE_DIM as FEATURE_DIM
 from guidebench.metrics.features.digits import DigitClassifier as DigitClassifier

@@ -60,7 +60,10 @@ def known_extractor(name: str) -> str:
     network = name.removeprefix(UNTRAINED)
     if network != "inception" and network not in MODELS and name not in own_extractors():
         known = ", ".join(["inception", *MODELS, *own_extractors()])
-        msg = f"unknown feature network {name}; there are {known}, and untrained:NAME of ours"
+        msg = (
+            f"unknown feature network {name}; there are {known}, and untrained:NAME of ours; "
+            "`guidebench list features` shows all"
+        )
         raise UserError(msg)
     return network
 

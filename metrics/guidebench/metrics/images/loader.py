@@ -129,7 +129,7 @@ def _read(
             )
             raise UserError(msg) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # waits: else its thread races Python's exit
 
 
 _taken: list[ImageSource] = []
