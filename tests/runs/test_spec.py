@@ -127,6 +127,14 @@ def test_shards_cover_the_seeds_once() -> None:
     assert seeds == list(range(7, 307))
 
 
+def test_a_changed_engine_changes_its_own_digests_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [SPEC, SPEC.with_options(engine="compiled")]
+    before = [spec_sha256(resolve(spec, threads=1)) for spec in specs]
+    monkeypatch.setattr("guidebench.runs.inputs._ENGINE_VERSIONS", {"compiled": 1_000})
+    after = [spec_sha256(resolve(spec, threads=1)) for spec in specs]
+    assert [a == b for a, b in zip(after, before, strict=True)] == [True, False]
+
+
 def test_digests_of_earlier_versions_hold() -> None:
     """A new field that a row leaves empty is not in its digest."""
     fields = resolve(SPEC, threads=1)

@@ -3,7 +3,7 @@
 AOTInductor packages are loaded in milliseconds and called without Python in between, and
 several processes share one. On a GPU, `torch.compile` makes the functions that are then recorded.
 
-Shapes: B images, C input and O output channels, H x W pixels.
+Shapes: B images, L labels.
 """
 
 import errno
@@ -21,21 +21,17 @@ from types import MappingProxyType
 from typing import Any, Final, final
 
 import torch
-import torch.nn.functional as F
 from filelock import FileLock
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from guidebench.base import UserError, atomic_write, disk_errors, make_folder
 from guidebench.engines._base import AbstractEngine, Forward, require_like
+from guidebench.engines.products import SmallConvolutions, images_at_once, is_narrow
 
 _Package = Callable[..., Tensor]
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 """Raised by every change of how networks are compiled."""
-
-_PRODUCT_ROWS: Final = 1024
-_PRODUCT_CHANNELS: Final = 64
 
 _AUTOTUNED: Final = MappingProxyType({"mode": "max-autotune-no-cudagraphs"})
 _FORMS: Final = 64
@@ -61,21 +57,24 @@ class Compiled(AbstractEngine):
     @override
     def prepare(self, network: Forward, x: Tensor, labels_BL: Tensor | None) -> Forward:
         example, example_labels = x, labels_BL
+        assert isinstance(network, nn.Module)
+        size = images_at_once(network, x)
 
         def forward(x: Tensor, sigma: float, labels_BL: Tensor | None) -> Tensor:
             require_like("x", example, x)
             if labels_BL is not None:
                 require_like("labels", example_labels, labels_BL)
-            package = self._package(network, x, labels_BL)
-            asked = () if labels_BL is None else (labels_BL,)
-            return package(x.contiguous(), torch.tensor(sigma), *asked)
+            inputs = [x.contiguous()] if labels_BL is None else [x.contiguous(), labels_BL]
+            pieces = list(zip(*(_pieces(t, size) for t in inputs), strict=True))
+            package, level = self._package(network, *pieces[0]), torch.tensor(sigma)
+            made = [package(x, level, *labels) for x, *labels in pieces]
+            return made[0] if len(made) == 1 else torch.cat(made)[: len(x)]
 
         return forward
 
-    def _package(self, network: Forward, x: Tensor, labels_BL: Tensor | None) -> _Package:
+    def _package(self, network: nn.Module, x: Tensor, labels_BL: Tensor | None = None) -> _Package:
         key = (id(network), x.shape, labels_BL is None)
         if key not in self._loaded:
-            assert isinstance(network, nn.Module)
             inputs = (x, torch.tensor(1.0), *(() if labels_BL is None else (labels_BL,)))
             path = self._folder / f"{_digest(network, inputs)}.pt2"
             package = _load(path)
@@ -131,7 +130,7 @@ def _compile(network: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
     try:
         with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own, about its private parts
-            with _ProductsForSmallConvolutions():
+            with SmallConvolutions(network):
                 program = torch.export.export(_Call(network), plain)
             torch._inductor.aoti_compile_and_package(  # noqa: SLF001
                 program, package_path=made, inductor_configs=_settings(network)
@@ -157,9 +156,15 @@ def _settings(network: nn.Module) -> dict[str, bool]:
 
     In a narrow network each packed product is a oneDNN call that costs more than its arithmetic.
     """
-    weights = (t for t in (*network.parameters(), *network.buffers()) if t.ndim == 4)
-    wide = any(min(w.shape[:2]) >= _PRODUCT_CHANNELS for w in weights)
-    return {"freezing": True, "cpp.weight_prepack": wide}
+    return {"freezing": True, "cpp.weight_prepack": not is_narrow(network)}
+
+
+def _pieces(x: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Of `size` rows each, the last one filled up with zeros."""
+    if missing := -len(x) % size:
+        x = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
+    found: tuple[Tensor, ...] = x.split(size)
+    return found
 
 
 def _digest(network: nn.Module, inputs: tuple[Tensor, ...]) -> str:
@@ -176,45 +181,6 @@ def _digest(network: nn.Module, inputs: tuple[Tensor, ...]) -> str:
         data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         found.update(data.tobytes())
     return found.hexdigest()[:32]
-
-
-@final
-class _ProductsForSmallConvolutions(TorchFunctionMode):
-    """Writes small, narrow convolutions as matrix products while a network is traced.
-
-    A call of the convolution library costs about 100 us before it computes anything, a product
-    about 5. Measured to pay up to about a thousand pixels in a batch.
-    """
-
-    @override
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func in {F.conv2d, torch.conv2d} and _is_small(args[0], args[1]):
-            return convolution_as_product(args[0], args[1])
-        return func(*args, **(kwargs or {}))
-
-
-def _is_small(x_BCHW: Tensor, weight_OCkk: Tensor) -> bool:
-    rows = x_BCHW.shape[0] * x_BCHW.shape[2] * x_BCHW.shape[3]
-    return rows <= _PRODUCT_ROWS and max(weight_OCkk.shape[:2]) <= _PRODUCT_CHANNELS
-
-
-def convolution_as_product(x_BCHW: Tensor, weight_OCkk: Tensor) -> Tensor:
-    """A k x k convolution of stride 1 that keeps the size, as one product over k k C values."""
-    batch, channels, height, width = x_BCHW.shape
-    out_channels, side = weight_OCkk.shape[0], weight_OCkk.shape[-1]
-    edge = side // 2
-    x_BHWC = F.pad(x_BCHW.permute(0, 2, 3, 1), (0, 0, edge, edge, edge, edge))
-    moved = [x_BHWC[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
-    columns = torch.cat(moved, dim=-1).reshape(-1, side * side * channels)
-    weight = weight_OCkk.permute(2, 3, 1, 0).reshape(-1, out_channels)
-    product = columns @ weight
-    return product.reshape(batch, height, width, out_channels).permute(0, 3, 1, 2)
 
 
 def compile_for_gpu(

@@ -18,6 +18,9 @@ from guidebench.runs.spec import CheckpointRef, NetworkRef, RunSpec
 NUMERICS_VERSION: Final = 3
 """Raised by every change of code that moves a sample or a metric; part of each run's digest."""
 
+_ENGINE_VERSIONS: Final = {"compiled": 2}
+"""The same for changes of one engine; an engine that is not named is at its first version."""
+
 STABILITY_VAE: Final = "sd-vae-ft-mse"
 _VAE_SCALE: Final = 8  # pixels a latent's side
 _FOR_REPORTS: Final = {"title", "role", "curves", "published", "engine_reason"}
@@ -139,6 +142,8 @@ def resolve(spec: RunSpec, *, threads: int) -> dict[str, Any]:
     files = {name: builtin_file(name)[1] for name in sorted(names)}
     files |= {i.name: _digest(i.files) for i in inputs_of(spec) if i.present}
     files |= _own_extractors(spec)
+    if spec.engine in _ENGINE_VERSIONS:
+        fields["engine_version"] = _ENGINE_VERSIONS[spec.engine]
     return fields | {
         "files": files,
         "numerics_version": NUMERICS_VERSION,
