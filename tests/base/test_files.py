@@ -110,6 +110,11 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
         atomic_write(tmp_path / "folder" / "file", b"")
 
 
+def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^cannot write {tmp_path}: it is a folder; name a file$"):
+        atomic_write(tmp_path, b"new")
+
+
 def test_a_killed_writer_never_leaves_half_a_file(tmp_path: Path) -> None:
     """Fifteen real kills at random moments."""
     path, rng = tmp_path / "file", random.Random(0)

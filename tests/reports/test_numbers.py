@@ -49,7 +49,7 @@ def test_percent_scales_value_and_error() -> None:
 def test_interval_has_signs_and_unit() -> None:
     percent = Display(label="x", better="lower", percent=True)
     shown = interval(-0.101, -0.11, -0.092, 0.0046, percent)
-    assert shown == f"{MINUS}10.10 % [{MINUS}11.00, {MINUS}9.20]"
+    assert shown == f"{MINUS}10.10 percentage points [{MINUS}11.00, {MINUS}9.20]"
     assert interval(0.5, 0.5, 0.5, 0.0, Display(label="x", better="lower")) == "+0.500 exactly"
 
 

@@ -116,7 +116,7 @@ def test_percentages_are_scaled_on_both_sides(tmp_path: Path) -> None:
     (table,) = build_tables([write_simple(tmp_path, made, 0.1 + SAMPLES_N / 100, display=RATE)])
     assert table.columns[1].heading == "Rate published, %"
     assert table.lines[0].cells[1].text == "7.00ᵃ"
-    assert table.lines[0].cells[1].note.startswith("+3.000 % [")
+    assert table.lines[0].cells[1].note.startswith("+3.000 percentage points [")
 
 
 def test_untrained_features_are_named_and_not_held_against_the_paper(tmp_path: Path) -> None:

@@ -40,6 +40,18 @@ def test_finds_records_at_any_depth_and_each_once(stored: StoredRecord, tmp_path
     assert found[0].record == stored.record
 
 
+def test_a_folder_may_stand_for_the_one_record_in_it(tmp_path: Path) -> None:
+    rows = [ROW, Row(row="none", title="No guidance", order=0, calls={"main": 63})]
+    for found in [write_simple(tmp_path, row, SAMPLES_N) for row in rows]:
+        for folder in (found.path.parent, found.path.parent.parent):
+            assert load_record(folder).path == found.path
+    with pytest.raises(RecordError, match=r"holds 2 records, .* and others; name one of them"):
+        load_record(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RecordError, match="there is no record"):
+        load_record(tmp_path / "empty")
+
+
 def test_standard_error_follows_from_the_influences(stored: StoredRecord) -> None:
     influence_N = stored.influence("score")
     error = influence_N.std(ddof=1) / np.sqrt(len(influence_N))

@@ -86,7 +86,7 @@ def test_leader_is_named_with_difference(fractal: list[StoredRecord]) -> None:
     none, best = (next(r for r in fractal if r.record.row == n) for n in ("none", "autoguidance"))
     found = difference(best, none, "outlier_rate")
     assert first.startswith("Autoguidance, w = 3 has the lowest outlier rate: 3.30 % ± 0.28 %")
-    assert f"difference {MINUS}{abs(100 * found.value):.2f} % [" in first
+    assert f"difference {MINUS}{abs(100 * found.value):.2f} percentage points [" in first
     assert first.endswith("], paired.")
 
 

@@ -43,7 +43,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         if reason is None:
             raise
         by = f" by {CACHE}" if path.absolute().is_relative_to(cache_folder().absolute()) else ""
-        msg = f"cannot write {path}: {reason}; name another folder{by} or make room there"
+        way_out = f"name another folder{by} or make room there"
+        if path.is_dir() and isinstance(error, IsADirectoryError):
+            reason, way_out = "it is a folder", "name a file"
+        msg = f"cannot write {path}: {reason}; {way_out}"
         raise DiskError(msg) from error
 
 

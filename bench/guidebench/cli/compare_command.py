@@ -13,7 +13,7 @@ _Z: Final = 1.959963984540054
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("a", type=Path, metavar="A", help="a record, or the folder that holds it")
+    parser.add_argument("a", type=Path, metavar="A", help="a record, or a folder that holds one")
     parser.add_argument("b", type=Path, metavar="B")
 
 

@@ -39,7 +39,7 @@ def interval(value: float, low: float, high: float, error: float, display: Displ
     '+0.1010 [0.0919, 0.1101]'
     """
     scale = 100 if display.percent else 1
-    unit = " %" if display.percent else ""
+    unit = " percentage points" if display.percent else ""
     places = decimals(error * scale)
     if places is None:
         sign = "+" if value > 0 else ""

@@ -193,12 +193,18 @@ def _images(arrays: Mapping[str, np.ndarray]) -> ImagesPreview:
 
 
 def load_record(path: Path) -> StoredRecord:
-    """One record, named by its file or by the folder that holds it.
+    """One record, named by its file or by a folder that holds it alone, a row's say.
 
     Raises:
-        RecordError: where there is none, or it cannot be used.
+        RecordError: where there is none, or more than one, or it cannot be used.
     """
     file = path / FILE_NAME if path.is_dir() else path
+    if path.is_dir() and not file.is_file():
+        below = sorted(path.rglob(FILE_NAME))
+        if len(below) > 1:
+            msg = f"{path} holds {len(below)} records, {below[0]} and others; name one of them"
+            raise RecordError(msg)
+        file = below[0] if below else file
     return StoredRecord(path=file, record=Record.load(file))
 
 
