@@ -75,15 +75,20 @@ def test_folder_that_cannot_be_written(command: Command, tmp_path: Path) -> None
     )
 
 
-def test_a_training_that_cannot_be_stored_is_not_begun(inline: Command, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".state").write_text("")
+@pytest.mark.parametrize(
+    ("file", "why"), [("out", "Not a directory"), ("out/.state", "File exists")]
+)
+def test_a_training_that_cannot_be_stored_is_not_begun(
+    file: str, why: str, inline: Command, tmp_path: Path
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("")
     ran = inline("train", "digits", "--out", tmp_path / "out")
     assert ran.returncode == 2
     begun, refused = ran.stderr.splitlines()
     assert begun.startswith("training digits into")
     assert "cannot write" in refused
-    assert "/out/.state: File exists; name another folder or make room there" in refused
+    assert f"/out/.state: {why}; name another folder or make room there" in refused
 
 
 def test_cuda_where_there_is_none(command: Command, tmp_path: Path) -> None:

@@ -84,15 +84,6 @@ def test_finished_trainings_are_not_repeated(command: Command, tmp_path: Path) -
     assert ran.stdout.count("already trained") == 5
 
 
-def test_a_training_that_cannot_be_stored_does_not_begin(inline: Command, tmp_path: Path) -> None:
-    file = tmp_path / "a file"
-    file.touch()
-    ran = inline("train", "fractal", "--out", file)
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("guidebench train: cannot write")
-    assert ran.stderr.count("\n") == 1
-
-
 def test_the_version_is_told(command: Command) -> None:
     ran = command("--version")
     assert (ran.returncode, ran.stdout) == (0, f"guidebench {version('guidebench')}\n")

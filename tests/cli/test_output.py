@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -78,19 +79,6 @@ def test_an_error_that_may_be_a_bug_keeps_its_traceback(monkeypatch: pytest.Monk
         main(["list"])
 
 
-class Connection:
-    """The worker's end of a pipe."""
-
-    def __init__(self) -> None:
-        self.sent = list[object]()
-
-    def send(self, found: object) -> None:
-        self.sent.append(found)
-
-    def close(self) -> None:
-        pass
-
-
 def test_a_worker_says_what_the_system_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,8 +93,9 @@ def test_a_worker_says_what_the_system_refuses(
     monkeypatch.setattr(threading, "Thread", NoThread)
     monkeypatch.setattr(worker, "set_up", refuse)
     todo = [Todo(make_job(select([str(SUITE)])[0], tmp_path, threads=1))]
-    connection = Connection()
-    worker.run_child(0, 1, todo, dict(os.environ), connection)  # type: ignore[arg-type]
-    (told,) = connection.sent
+    ours, theirs = Pipe()
+    worker.run_child(0, 1, todo, dict(os.environ), theirs)
+    told = ours.recv()
+    assert theirs.closed
     assert isinstance(told, UserError)
     assert str(told).startswith("/some/file cannot be used: No space left on device; make room")

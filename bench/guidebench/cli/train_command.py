@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guidebench.base import make_folder
-
 if TYPE_CHECKING:
     from guidebench.training.loop import Recipe
 
@@ -20,7 +18,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train what is not there yet; weights and provenance.json lie in DIR then."""
-    make_folder(args.out)
     print(f"training {args.suite} into {args.out} ...", file=sys.stderr, flush=True)
     from guidebench.cli.progress import ProgressLine  # noqa: PLC0415
     from guidebench.training.builtin import train_builtin  # noqa: PLC0415  imports torch

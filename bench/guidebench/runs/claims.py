@@ -103,12 +103,14 @@ class Claims:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             if path.parent.is_file():
-                raise _refused(path, "a file is where a folder should be") from None
+                msg = f"cannot write {path}: {path.parent} is a file; name another folder"
+                raise UserError(msg) from None
             return False  # held by another, or another made the folder just now
         except FileNotFoundError:  # its folder was cleared away just now
             return False
-        except OSError as error:
-            raise _refused(path, error.strerror) from error
+        except OSError:
+            with disk_errors(path):
+                raise
         try:
             with disk_errors(path), os.fdopen(descriptor, "wb") as file:
                 file.write(self._content())
@@ -168,10 +170,6 @@ class Claims:
             since = now
         self._watched[path] = (touched, since)
         return now - since
-
-
-def _refused(path: Path, why: str | None) -> UserError:
-    return UserError(f"cannot write {path}: {why}; name another folder or make room there")
 
 
 def _read(path: Path) -> bytes | None:

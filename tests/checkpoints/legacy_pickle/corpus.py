@@ -135,10 +135,15 @@ def mutants(count: int) -> dict[str, bytes]:
 
 def broken() -> dict[str, bytes]:
     """Files that want memory, time or numbers that are not theirs."""
-    nan = torch.full((), float("nan"))
     whole = good()
-    eye = np.eye(3)
-    found = {
+    cuts = range(0, len(whole), max(1, len(whole) // 40))
+    found = {f"cut at byte {cut}": whole[:cut] for cut in cuts if cut}
+    found["bytes after the end"] = whole + b"x"
+    return found | _broken_opcodes() | _broken_networks() | _broken_statistics()
+
+
+def _broken_opcodes() -> dict[str, bytes]:
+    return {
         "a length of 2^33 bytes": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 33) + b"abc.",
         "a text of 2^40 bytes": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"abc.",
         "a frame of 2^60 bytes": b"\x80\x04\x95" + struct.pack("<Q", 1 << 60) + b"N.",
@@ -157,8 +162,13 @@ def broken() -> dict[str, bytes]:
         "protocol 0": b"(dp0\n.",
         "nothing": b"\x80\x02N.",
         "two objects": b"\x80\x02NN.",
-        "bytes after the end": whole + b"x",
         "an unhashable key": b"\x80\x02}]Ns.",
+    }  # fmt: skip
+
+
+def _broken_networks() -> dict[str, bytes]:
+    nan = torch.full((), float("nan"))
+    return {
         "10^6 channels": with_arguments(model_channels=10**6),
         "10^9 blocks": with_arguments(num_blocks=10**9),
         "an argument of ours that is a call": with_arguments(num_blocks=OrderedDict()),
@@ -172,6 +182,20 @@ def broken() -> dict[str, bytes]:
         "one number repeated": with_first_parameter(FakeTensor(0, (10**9,), (0,))),
         "hooks": with_first_parameter(FakeTensor(0, (), (), hooks=OrderedDict(a=1))),
         "integers": with_first_parameter(FakeTensor(0, (), (), values=torch.zeros(4).int())),
+        "one tensor in two places": with_one_tensor_twice(),
+        "an encoder that is not finite": with_encoder(scale=np.full((1, 4, 1, 1), np.nan, "f4")),
+        "an encoder that divides by 0": with_encoder(scale=np.zeros((1, 4, 1, 1), "f4")),
+        "an encoder of a million channels": with_encoder(bias=np.ones(10**6, "f4")),
+        "a class that is no name": official.dumped(
+            {"ema": official.Persistent("Evil\n\x1b[2J", {})}, 4
+        ),
+        "a tensor that is no name": with_first_parameter(torch.nn.Parameter(nan), "a\n\x1b[31m"),
+    }  # fmt: skip
+
+
+def _broken_statistics() -> dict[str, bytes]:
+    eye = np.eye(3)
+    return {
         "objects in an array": official.dumped(
             {"fid": {"mu": np.array([None]), "sigma": np.eye(1)}}, 4
         ),
@@ -185,16 +209,6 @@ def broken() -> dict[str, bytes]:
             9, {"fid": (np.zeros(0), np.zeros((0, 0)))}
         ),
         "fewer images than none": official.reference_bytes(-9, {"fid": (np.zeros(3), eye)}),
-        "one tensor in two places": with_one_tensor_twice(),
-        "an encoder that is not finite": with_encoder(scale=np.full((1, 4, 1, 1), np.nan, "f4")),
-        "an encoder that divides by 0": with_encoder(scale=np.zeros((1, 4, 1, 1), "f4")),
-        "an encoder of a million channels": with_encoder(bias=np.ones(10**6, "f4")),
-        "a class that is no name": official.dumped(
-            {"ema": official.Persistent("Evil\n\x1b[2J", {})}, 4
-        ),
-        "a tensor that is no name": with_first_parameter(torch.nn.Parameter(nan), "a\n\x1b[31m"),
         "statistics that do not fit": official.reference_bytes(9, {"fid": (np.zeros(2), eye)}),
         "statistics under another key": official.dumped({"mu": np.zeros(3), "sigma": eye}, 4),
     }  # fmt: skip
-    cuts = range(0, len(whole), max(1, len(whole) // 40))
-    return found | {f"cut at byte {cut}": whole[:cut] for cut in cuts if cut}
