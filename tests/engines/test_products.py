@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from guidebench.engines.compiled import Compiled
+from guidebench.engines.operations import EachOperation, Operator
 from guidebench.engines.products import (
     SmallConvolutions,
     channels_by_pixels,
@@ -57,19 +57,15 @@ def test_a_convolution_is_a_product(
     torch.testing.assert_close(form(x, weight), expected, rtol=1e-4, atol=1e-4)
 
 
-class Convolutions(TorchDispatchMode):
+class Convolutions(EachOperation):
     """Counts the calls of the convolution library."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
+    count = 0
 
     @override
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:  # fmt: skip
+    def operation(self, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.count += func is torch.ops.aten.convolution.default
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 @pytest.mark.parametrize("channels", [8, 48])

@@ -12,7 +12,7 @@ from typing import Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebench.base import UserError, sha256_file
+from guidebench.base import UserError, require_writable, sha256_file
 from guidebench.metrics import GaussianReference
 from guidebench.metrics.build import features_of
 from guidebench.metrics.features import Extractor
@@ -29,7 +29,7 @@ _FEWEST_BY_KIND: Final = {"fd_infinity": 20}  # two at its smallest size, N / 10
 
 
 def require_free(out: Path) -> None:
-    """Refuse a place for a record that holds one already, or where no folder can be.
+    """Refuse a place for a record that holds one already, or where none can be written.
 
     Raises:
         UserError: that names what is in the way.
@@ -41,6 +41,7 @@ def require_free(out: Path) -> None:
     if there is not None and not there.is_dir():
         msg = f"{there} is a file, a record's folder {out} cannot be there; name another by --out"
         raise UserError(msg)
+    require_writable(out)
 
 
 def require_measurable(

@@ -18,7 +18,6 @@ from guidebench.base import (
     atomic_write,
     canonical_json,
     ordered_safetensors,
-    require_writable,
     sha256_bytes,
 )
 from guidebench.measure.machine import environment
@@ -72,7 +71,6 @@ def measure_images(
         require_real(metric, against)
     height, width, _ = source.read(0).shape
     require_same_size(against.name, against.resolution, (height, width))
-    require_writable(out)
     passed = features_of(
         source, extractors, workers=workers, sampled=True, progress=named(progress, "images")
     )
